@@ -1,0 +1,47 @@
+# otpgw: build, demonstrate, check, test. `make help` lists the targets.
+
+GO          ?= go
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+# The race detector needs cgo and a C compiler; CI fails without one, a bare machine is told.
+RACE        := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race,)
+FUZZTIME    ?= 5m
+CYCLES      ?= 2000
+
+.PHONY: help build demo check test bench soak fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+build: ## static binaries in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+demo: build ## the main job for real, in one process (KEEP=1 stays up)
+	@bin/otpgw demo $(if $(KEEP),--keep)
+
+check: ## formatting, vet, staticcheck, tidy go.mod, import directions
+	@unformatted=$$(gofmt -l cmd config httpapi otpstore smpp); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	$(GO) test -count=1 -run '^TestImport' ./cmd/otpgw
+
+test: check build ## check, unit and race tests, conformance, end to end with the real binary
+	@if [ -z "$(RACE)" ]; then echo "NO C COMPILER: the tests run WITHOUT the race detector (apt-get install gcc)"; test "$$CI" != true; fi
+	$(GO) test $(RACE) -shuffle=on -count=1 -timeout 9m ./...
+
+bench: build ## benchmarks of every package and of the daemon over loopback
+	$(GO) test -run '^$$' -bench . -benchmem -count=1 -timeout 30m ./...
+
+soak: build fuzz ## the long forms: crash cycles and fuzzing (CYCLES=2000 FUZZTIME=5m)
+	$(GO) test -count=1 -timeout 4h -run 'TestKill|TestParallel|TestDrain' ./cmd/otpgw -cycles $(CYCLES)
+
+fuzz: ## every fuzz target for FUZZTIME
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,144 @@
+// Smscsim is an SMSC to try clients of SMPP 3.4 against: it accepts messages, shows them on a web page, sends receipts,
+// and misbehaves on demand (docs/simulator.md).
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"otpgw/smpp/smsc"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case errors.As(err, new(usageError)):
+		fmt.Fprintf(os.Stderr, "smscsim: %v\n", err)
+		os.Exit(2)
+	default:
+		fmt.Fprintf(os.Stderr, "smscsim: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// A usageError is a command line that cannot be understood.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("smscsim", flag.ContinueOnError)
+	listen := flags.String("listen", "127.0.0.1:2775", "`address` for SMPP")
+	web := flags.String("http", "127.0.0.1:8025", "`address` of the phone's inbox; \"\" for none")
+	profile := flags.String("profile", "normal", "how the SMSC behaves: "+names())
+	systemID := flags.String("system-id", "", "the only system_id that may bind; \"\" admits all")
+	password := flags.String("password", "", "its password; \"\" admits all")
+	list := flags.Bool("list", false, "print the profiles, and the numbers that make it misbehave, and end")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return usageError{err}
+	}
+	if flags.NArg() > 0 {
+		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}
+	}
+	if *list {
+		printList(out)
+		return nil
+	}
+	cfg, err := configOf(*profile)
+	if err != nil {
+		return usageError{err}
+	}
+	cfg.SystemID, cfg.Password = *systemID, *password
+	cfg.FirstID = uint64(time.Now().Unix()) // so that no id comes again after a restart
+	return serve(ctx, *listen, *web, *profile, cfg, out)
+}
+
+// serve runs the simulator until ctx ends.
+func serve(ctx context.Context, listen, web, profile string, cfg smsc.Config, out io.Writer) error {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	server := smsc.New(cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	fmt.Fprintf(out, "SMPP  %s  (profile %s)\n", l.Addr(), profile)
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	page := make(chan error, 1)
+	if web == "" {
+		page <- nil
+	} else {
+		wl, err := net.Listen("tcp", web)
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
+		fmt.Fprintf(out, "inbox http://%s/\n", wl.Addr())
+		hs := &http.Server{
+			Handler:           server.Handler(),
+			ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+			WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		}
+		closed := context.AfterFunc(ctx, func() { _ = hs.Close() }) // Serve then says that it was closed
+		defer closed()
+		go func() { // ends with ctx; awaited below
+			err := hs.Serve(wl)
+			cancel()
+			if errors.Is(err, http.ErrServerClosed) {
+				err = nil
+			}
+			page <- err
+		}()
+	}
+	err = server.Serve(ctx, l)
+	cancel()
+	return errors.Join(err, <-page)
+}
+
+func configOf(profile string) (smsc.Config, error) {
+	for _, p := range smsc.Profiles() {
+		if p.Name == profile {
+			return p.Config, nil
+		}
+	}
+	return smsc.Config{}, fmt.Errorf("--profile %q: must be one of %s", profile, names())
+}
+
+func names() string {
+	var all []string
+	for _, p := range smsc.Profiles() {
+		all = append(all, p.Name)
+	}
+	return strings.Join(all, ", ")
+}
+
+func printList(out io.Writer) {
+	fmt.Fprintln(out, "profiles:")
+	for _, p := range smsc.Profiles() {
+		fmt.Fprintf(out, "  %-10s %s\n", p.Name, p.Description)
+	}
+	fmt.Fprintln(out, "numbers that end in:")
+	for _, b := range smsc.Behaviours() {
+		suffix := b.Suffix
+		if suffix == "" {
+			suffix = "others"
+		}
+		fmt.Fprintf(out, "  %-10s %-15s %s\n", suffix, b.Name, b.Description)
+	}
+}

@@ -1,0 +1,66 @@
+// Package config loads, checks and composes the settings of every component: defaults, then the TOML file, then the
+// environment. It reads the secrets that the file refers to and the token file, and finds the place of every mistake.
+//
+// It decides nothing about what a setting means: each component owns its Config, its defaults and its Validate. Rules that
+// span components are in rules.go. Start reading at Check in load.go.
+package config
+
+import (
+	"errors"
+
+	"otpgw/httpapi"
+	"otpgw/httpapi/admin"
+	"otpgw/otpstore"
+	"otpgw/smpp"
+)
+
+// Config is everything that can be set. Its fields are the tables of the file, in the order of Reference.
+//
+// It may be printed: the secrets in it hide themselves.
+type Config struct {
+	Store   otpstore.Config    `toml:"store" comment:"Where codes and counters are kept."`
+	OTP     otpstore.Policy    `toml:"otp" comment:"What a code is, how long it lives, and how often one may be asked for and tried."`
+	HTTP    httpapi.Config     `toml:"http" comment:"The API: what it listens on and how much it takes."`
+	Admin   admin.Config       `toml:"admin" comment:"Health, readiness and metrics. Not for the public."`
+	Numbers httpapi.NumberPlan `toml:"numbers" comment:"Which phone numbers codes may be sent to: prefixes in +E.164, of which the longest that matches decides."`
+	Tokens  Tokens             `toml:"tokens" comment:"Who may use the API."`
+	Log     Log                `toml:"log" comment:"What is written to standard error."`
+	SMSC    []smpp.Config      `toml:"smsc" comment:"One account on one SMSC. Exactly one for now."`
+	Clients []httpapi.Client   `toml:"client" comment:"One consumer of the API. One table for each."`
+
+	// TokenList is what the file named by Tokens.File holds. It is no key of its own.
+	TokenList []httpapi.Token `toml:"-"`
+}
+
+// Tokens says where the access tokens are.
+type Tokens struct {
+	File string `toml:"file" comment:"Absolute path of the file with the access tokens: tables [[token]] with sha256 (64 hex digits), client, scopes and expires. Empty: nobody is let in." reload:"hot"`
+}
+
+// Log says what is logged.
+type Log struct {
+	Level  string `toml:"level" comment:"The least severe level that is written: debug, info, warn or error." reload:"hot"`
+	Format string `toml:"format" comment:"text or json." reload:"restart"`
+}
+
+// DefaultLog writes text from level info on.
+func DefaultLog() Log { return Log{Level: "info", Format: "text"} }
+
+// Validate returns the errors of l, joined; the text of each begins with its key.
+func (l Log) Validate() error {
+	return errors.Join(oneOf("level", l.Level, "debug", "info", "warn", "error"), oneOf("format", l.Format, "text", "json"))
+}
+
+// Default is the configuration of an empty file: what has a safe default, and no SMSC, client or token.
+func Default() Config {
+	return Config{
+		Store: otpstore.DefaultConfig(),
+		OTP:   otpstore.DefaultPolicy(),
+		HTTP:  httpapi.DefaultConfig(),
+		Admin: admin.DefaultConfig(),
+		Log:   DefaultLog(),
+	}
+}
+
+// DefaultSMSC is what an empty [[smsc]] table means.
+func DefaultSMSC() smpp.Config { return smpp.DefaultConfig() }

@@ -1,0 +1,207 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A finding is a problem that has no place yet.
+type finding struct {
+	key     string // whose place is the problem's
+	message string // begins with the key
+	warning bool
+}
+
+// Validate says what speaks against using c: *Problems without places, or nil. Load has called it already.
+func (c Config) Validate() error {
+	var problems Problems
+	for _, f := range c.findings() {
+		if !f.warning {
+			problems = append(problems, Problem{Key: f.key, Message: f.message})
+		}
+	}
+	if problems == nil {
+		return nil
+	}
+	return &problems
+}
+
+// findings are what the components and the rules between them have to say.
+func (c Config) findings() []finding {
+	return slices.Concat(c.componentFindings(), c.listFindings(), c.pathFindings(), c.relationFindings(), c.warnings())
+}
+
+// componentFindings asks every component that has a say.
+func (c Config) componentFindings() []finding {
+	var all []finding
+	whole := reflect.ValueOf(c)
+	for _, sec := range configSchema() {
+		tables := []reflect.Value{whole.Field(sec.index)}
+		if sec.list {
+			tables = tables[:0]
+			for i := range whole.Field(sec.index).Len() {
+				tables = append(tables, whole.Field(sec.index).Index(i))
+			}
+		}
+		for n, table := range tables {
+			if v, can := table.Interface().(interface{ Validate() error }); can {
+				for _, text := range flatten(v.Validate()) {
+					all = append(all, sec.finding(n, text))
+				}
+			}
+		}
+	}
+	return all
+}
+
+// finding is the error of a component, which begins with the key that it speaks of.
+func (s section) finding(n int, text string) finding {
+	end := strings.IndexFunc(text, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	if end < 0 {
+		end = len(text)
+	}
+	if k, known := s.key(text[:end]); known {
+		return finding{key: s.at(n) + "." + k.name, message: s.at(n) + "." + text}
+	}
+	return finding{key: s.at(n), message: s.at(n) + ": " + text}
+}
+
+// flatten is the text of every error that errors.Join has put together.
+func flatten(err error) []string {
+	if err == nil {
+		return nil
+	}
+	joined, is := err.(interface{ Unwrap() []error })
+	if !is {
+		return []string{plain(err.Error())}
+	}
+	var texts []string
+	for _, e := range joined.Unwrap() {
+		texts = append(texts, flatten(e)...)
+	}
+	return texts
+}
+
+// listFindings holds how many tables there are in lists and that their names are unique.
+func (c Config) listFindings() []finding {
+	var all []finding
+	switch n := len(c.SMSC); {
+	case n == 0:
+		all = append(all, finding{key: "smsc", message: "smsc: there must be one [[smsc]]"})
+	case n > 1:
+		all = append(all, finding{key: "smsc[1]", message: fmt.Sprintf("smsc: there are %d [[smsc]], must be one: this version serves one account on one SMSC", n)})
+	}
+	first := map[string]int{}
+	for i, client := range c.Clients {
+		earlier, twice := first[client.ID]
+		switch {
+		case client.ID == "": // its own Validate says so
+		case twice:
+			key := fmt.Sprintf("client[%d].id", i)
+			all = append(all, finding{key: key, message: fmt.Sprintf("%s = %q: is that of client[%d] too", key, client.ID, earlier)})
+		default:
+			first[client.ID] = i
+		}
+	}
+	return all
+}
+
+// pathFindings wants absolute paths: what a relative one would be relative to depends on who starts otpgw.
+func (c Config) pathFindings() []finding {
+	paths := []struct{ key, path string }{
+		{"store.dir", c.Store.Dir},
+		{"http.tls_cert", c.HTTP.TLSCert},
+		{"http.tls_key", c.HTTP.TLSKey},
+		{"tokens.file", c.Tokens.File},
+	}
+	for i, smsc := range c.SMSC {
+		paths = append(paths, struct{ key, path string }{fmt.Sprintf("smsc[%d].tls_ca", i), smsc.TLSCA})
+	}
+	var all []finding
+	for _, p := range paths {
+		if p.path != "" && !filepath.IsAbs(p.path) {
+			all = append(all, finding{key: p.key, message: fmt.Sprintf("%s = %q: must be an absolute path", p.key, p.path)})
+		}
+	}
+	return all
+}
+
+// relationFindings are about settings that do not go together.
+func (c Config) relationFindings() []finding {
+	var all []finding
+	for i, smsc := range c.SMSC {
+		if c.HTTP.RequestTimeout <= smsc.ResponseTimeout {
+			all = append(all, finding{key: "http.request_timeout", message: fmt.Sprintf(
+				"http.request_timeout = %q: must be more than smsc[%d].response_timeout = %q, or the SMSC's answer comes too late",
+				short(c.HTTP.RequestTimeout), i, short(smsc.ResponseTimeout))})
+		}
+	}
+	if sameListener(c.HTTP.Listen, c.Admin.Listen) {
+		all = append(all, finding{key: "admin.listen", message: fmt.Sprintf(
+			"admin.listen = %q: must be another address than http.listen = %q", c.Admin.Listen, c.HTTP.Listen)})
+	}
+	return all
+}
+
+// sameListener says that two listeners cannot be had both. Port 0 is a different one each time.
+func sameListener(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	every := func(host string) bool { ip := net.ParseIP(host); return host == "" || ip != nil && ip.IsUnspecified() }
+	return hostA == hostB || every(hostA) || every(hostB)
+}
+
+// The odds of a guess that are still good, one in oddsWanted, and the answer time of an SMSC that windows are measured by.
+const (
+	oddsWanted    = 100_000
+	usualResponse = 100 * time.Millisecond
+)
+
+// warnings are about what works and is probably not meant.
+func (c Config) warnings() []finding {
+	var all []finding
+	warn := func(key, format string, args ...any) {
+		all = append(all, finding{key: key, message: key + fmt.Sprintf(format, args...), warning: true})
+	}
+	if tries := c.OTP.MaxFailures; tries > 0 {
+		if odds := math.Pow10(c.OTP.Length) / float64(tries); odds < oddsWanted {
+			warn("otp.length", " = %d with max_failures = %d: 1 in %.0f succeeds who guesses at a number until it is locked (recommended: 1 in %d)",
+				c.OTP.Length, tries, math.Max(odds, 1), oddsWanted)
+		}
+	}
+	for i, smsc := range c.SMSC {
+		can := float64(smsc.Binds*smsc.Window) / usualResponse.Seconds()
+		if smsc.Rate > can && can > 0 {
+			warn(fmt.Sprintf("smsc[%d].window", i), " = %d with binds = %d: carries %.0f messages a second if the SMSC takes %v to answer, less than rate = %v",
+				smsc.Window, smsc.Binds, can, usualResponse, smsc.Rate)
+		}
+	}
+	if len(c.Numbers.Own) == 0 {
+		warn("numbers.own", " = []: codes are sent to every number in the world")
+	}
+	if len(c.Clients) == 0 {
+		warn("client", ": there is no [[client]]: nobody can use the API")
+	}
+	if c.Tokens.File == "" && len(c.TokenList) == 0 {
+		warn("tokens.file", ` = "": nobody is let in`)
+	}
+	return all
+}
+
+// oneOf is an error unless value is one of allowed.
+func oneOf(key, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	last := len(allowed) - 1
+	return fmt.Errorf("%s = %q: must be %s or %s", key, value, strings.Join(allowed[:last], ", "), allowed[last])
+}

@@ -1,0 +1,101 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const (
+	maxBody  = 16 << 10 // octets
+	maxDepth = 32       // of nested objects and arrays
+)
+
+// A bodyReader reads and decodes one body after the other, without giving away memory in between.
+type bodyReader struct {
+	octets  [maxBody + 1]byte
+	buffer  bytes.Buffer // of octets: the decoder reads it in place
+	decoder jsontext.Decoder
+}
+
+var bodyReaders = sync.Pool{New: func() any { return new(bodyReader) }}
+
+// readPair reads a body that is a JSON object and returns two of its members by their exact names. A member that is not
+// there is ""; one that is no string is an error, as are duplicate names, invalid UTF-8, nesting deeper than maxDepth,
+// anything after the object, and more than maxBody octets. Other members are passed over.
+func readPair(body io.Reader, length int64, first, second string) (string, string, error) {
+	if length > maxBody {
+		return "", "", bodyTooLong
+	}
+	b := bodyReaders.Get().(*bodyReader)
+	n, err := io.ReadFull(body, b.octets[:])
+	defer b.release(n)
+	switch {
+	case err == nil:
+		return "", "", bodyTooLong
+	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return "", "", bodyUnread
+	}
+	return b.decode(b.octets[:n], first, second)
+}
+
+// release wipes what the next reader has no business with: the octets held a code or a text.
+func (b *bodyReader) release(n int) {
+	clear(b.octets[:n])
+	bodyReaders.Put(b)
+}
+
+func (b *bodyReader) decode(octets []byte, first, second string) (firstValue, secondValue string, err error) {
+	b.buffer = *bytes.NewBuffer(octets)
+	d := &b.decoder
+	d.Reset(&b.buffer) // refuses duplicate names and invalid UTF-8 by default
+	token, err := d.ReadToken()
+	if err != nil || token.Kind() != jsontext.KindBeginObject {
+		return "", "", invalidBody
+	}
+	for {
+		name, err := d.ReadToken()
+		if err != nil {
+			return "", "", invalidBody
+		}
+		if name.Kind() == jsontext.KindEndObject {
+			break
+		}
+		var value *string
+		switch name.String() {
+		case first:
+			value = &firstValue
+		case second:
+			value = &secondValue
+		default:
+			if !skip(d) {
+				return "", "", invalidBody
+			}
+			continue
+		}
+		token, err := d.ReadToken()
+		if err != nil || token.Kind() != jsontext.KindString {
+			return "", "", invalidBody
+		}
+		*value = token.String()
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return "", "", invalidBody
+	}
+	return firstValue, secondValue, nil
+}
+
+// skip passes over one value and says whether it was sound and not too deep.
+func skip(d *jsontext.Decoder) bool {
+	for outside := d.StackDepth(); ; {
+		if _, err := d.ReadToken(); err != nil || d.StackDepth() > maxDepth {
+			return false
+		}
+		if d.StackDepth() == outside {
+			return true
+		}
+	}
+}

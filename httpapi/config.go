@@ -1,0 +1,65 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Config is how the API listens and what it bears: [http]. Everything in it takes a restart.
+type Config struct {
+	Listen         string        `toml:"listen" comment:"host:port of the API. Without tls_cert only a loopback address is accepted." reload:"restart"`
+	TLSCert        string        `toml:"tls_cert" comment:"Path of the PEM certificate chain. Empty means plain HTTP. The files are read again at a reload." reload:"restart"`
+	TLSKey         string        `toml:"tls_key" comment:"Path of the PEM private key of tls_cert." reload:"restart"`
+	AllowPlainHTTP bool          `toml:"allow_plain_http" comment:"Accept plain HTTP on an address that is not loopback: only behind a proxy that ends TLS on the same host or a private link." reload:"restart"`
+	RequestTimeout time.Duration `toml:"request_timeout" comment:"How long a request may take in all, the wait for the SMSC's answer included: 1s..60s." reload:"restart"`
+	MaxInFlight    int           `toml:"max_in_flight" comment:"Requests in work at once, 4..65536; what exceeds it is answered 503. A quarter is kept for validate-code, the rest is send-code's." reload:"restart"`
+	MaxConnections int           `toml:"max_connections" comment:"Open connections, 1..1000000; more wait until one is closed. Keep it below the limit of open files." reload:"restart"`
+}
+
+// DefaultConfig listens on loopback without TLS.
+func DefaultConfig() Config {
+	return Config{
+		Listen:         "127.0.0.1:8080",
+		RequestTimeout: 15 * time.Second,
+		MaxInFlight:    2048,
+		MaxConnections: 4096,
+	}
+}
+
+// Validate joins one error for every key that cannot be served; each begins with the key.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	host, _, err := net.SplitHostPort(c.Listen)
+	switch {
+	case err != nil:
+		bad("listen = %q: must be host:port", c.Listen)
+	case c.TLSCert == "" && !c.AllowPlainHTTP && !loopback(host):
+		bad("listen = %q: plain HTTP is served on a loopback address only: set tls_cert and tls_key, or allow_plain_http", c.Listen)
+	}
+	if c.TLSCert == "" && c.TLSKey != "" {
+		bad("tls_cert = \"\": must be set, as tls_key is")
+	}
+	if c.TLSCert != "" && c.TLSKey == "" {
+		bad("tls_key = \"\": must be set, as tls_cert is")
+	}
+	if c.RequestTimeout < time.Second || c.RequestTimeout > time.Minute {
+		bad("request_timeout = %q: must be 1s..60s", c.RequestTimeout)
+	}
+	if c.MaxInFlight < 4 || c.MaxInFlight > 1<<16 {
+		bad("max_in_flight = %d: must be 4..65536", c.MaxInFlight)
+	}
+	if c.MaxConnections < 1 || c.MaxConnections > 1_000_000 {
+		bad("max_connections = %d: must be 1..1000000", c.MaxConnections)
+	}
+	return errors.Join(errs...)
+}
+
+// loopback says whether a listener on host can be reached from this host only. A name other than localhost is not trusted.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

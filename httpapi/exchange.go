@@ -1,0 +1,220 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+)
+
+// A route is one operation of one version, or all that is none.
+type route struct {
+	name    string // in logs and metrics
+	version version
+	slots   *slots
+	operate func(context.Context, *exchange) error
+}
+
+// An exchange is one request and what became known of it.
+type exchange struct {
+	*route
+	request *http.Request
+	live    *liveTables
+
+	correlator      string // to be answered
+	correlatorFault bool   // the request's own was none
+	client          *meteredClient
+	clientID        string
+	number          phone
+	id              string // authenticationId
+	reply           []byte // body of the success; nil: there is none
+}
+
+// serve answers one request by what work makes of it, whatever happens there, and accounts for it. The context of work
+// ends at the request's deadline but not when the client hangs up: what was begun for a client has to be recorded.
+func (s *Server) serve(c echo.Context, r *route, work func(context.Context, *exchange) error) {
+	began := time.Now()
+	x := exchange{route: r, request: c.Request(), live: s.live.Load()}
+	x.correlate()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.request.Context()), s.cfg.RequestTimeout)
+	defer cancel()
+
+	err := guard(ctx, &x, work)
+	status, refusal := x.answer(c.Response(), err)
+
+	took := time.Since(began)
+	s.metrics.finished(r.name, status, refusal, took)
+	s.account(ctx, &x, status, refusal, err, took)
+}
+
+// A panicError is a bug of ours that one request ran into.
+type panicError struct {
+	what  string
+	stack []byte
+}
+
+func (e *panicError) Error() string { return "panic: " + e.what }
+
+// guard calls work and turns its panic into an error. Of the value only what the runtime made is kept: what else
+// panics may carry parts of the request.
+func guard(ctx context.Context, x *exchange, work func(context.Context, *exchange) error) (err error) {
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case runtime.Error:
+			err = &panicError{v.Error(), debug.Stack()}
+		default:
+			err = &panicError{fmt.Sprintf("%T", v), debug.Stack()}
+		}
+	}()
+	return work(ctx, x)
+}
+
+// scope is the one that both operations require.
+const scope = "one-time-password-sms:send-validate"
+
+// admit checks all that does not depend on the body, in the order that decides which error a client is told, and then
+// operates.
+func (s *Server) admit(ctx context.Context, x *exchange) error {
+	if !x.slots.take() {
+		return &waitError{overloaded, time.Second}
+	}
+	defer x.slots.giveBack()
+
+	principal, err := x.live.authenticate(ctx, x.request)
+	if err != nil {
+		return fmt.Errorf("authenticate: %w", err)
+	}
+	x.clientID = principal.Client
+	if !slices.Contains(principal.Scopes, scope) {
+		return noScope
+	}
+	x.client = x.live.clients[principal.Client]
+	if x.client == nil || !x.client.Enabled {
+		return noClient
+	}
+	if x.correlatorFault {
+		return invalidCorrelator
+	}
+	if p := negotiate(x.request); p != nil {
+		return p
+	}
+	if err := x.client.take(); err != nil {
+		return err
+	}
+	return x.operate(ctx, x)
+}
+
+// correlate chooses the x-correlator of the answer: the request's, or a new one where that is absent, empty, given
+// twice or against the pattern. The last two are faults; a faulty one is not reflected.
+func (x *exchange) correlate() {
+	values := x.request.Header["X-Correlator"]
+	switch {
+	case len(values) == 0, len(values) == 1 && values[0] == "":
+	case len(values) == 1 && x.version.correlator(values[0]):
+		x.correlator = values[0]
+		return
+	default:
+		x.correlatorFault = true
+	}
+	x.correlator = uuid.NewString()
+}
+
+// answer writes the response and returns its status and, for an error, its row.
+func (x *exchange) answer(w http.ResponseWriter, err error) (int, *problem) {
+	h := w.Header()
+	h["X-Correlator"] = []string{x.correlator}
+	h["Cache-Control"] = []string{"no-store"}
+	if err == nil {
+		if x.reply == nil {
+			w.WriteHeader(http.StatusNoContent)
+			return http.StatusNoContent, nil
+		}
+		x.write(w, http.StatusOK, x.reply)
+		return http.StatusOK, nil
+	}
+
+	p, wait := problemOf(err)
+	if wait > 0 {
+		h["Retry-After"] = []string{strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)}
+	}
+	switch p.code {
+	case methodNotAllowed.code:
+		h["Allow"] = []string{http.MethodPost}
+	case unauthenticated.code: // RFC 6750 §3.1: no error code where no credentials came
+		challenge := `Bearer realm="one-time-password-sms"`
+		if len(x.request.Header["Authorization"]) > 0 {
+			challenge += `, error="invalid_token"`
+		}
+		h["Www-Authenticate"] = []string{challenge}
+	case noScope.code:
+		h["Www-Authenticate"] = []string{`Bearer realm="one-time-password-sms", error="insufficient_scope", scope="` + scope + `"`}
+	}
+	x.write(w, p.status, p.appendJSON(nil))
+	return p.status, p
+}
+
+func (x *exchange) write(w http.ResponseWriter, status int, body []byte) {
+	w.Header()["Content-Type"] = []string{"application/json"} // exactly: no charset
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client hung up
+}
+
+// account logs one line on a finished request. The text of an error is logged only where it is not the client's doing.
+func (s *Server) account(ctx context.Context, x *exchange, status int, refusal *problem, err error, took time.Duration) {
+	level := slog.LevelDebug
+	switch {
+	case status == http.StatusInternalServerError:
+		level = slog.LevelError
+	case status > http.StatusInternalServerError:
+		level = slog.LevelInfo
+	}
+	if !s.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs,
+		slog.String("client", x.clientID),
+		slog.String("route", x.name),
+		slog.Int("status", status),
+		slog.Duration("duration", took),
+		slog.String("correlator", x.correlator))
+	if x.id != "" {
+		attrs = append(attrs, slog.String("id", x.id))
+	}
+	if x.number != "" {
+		attrs = append(attrs, slog.Any("number", x.number))
+	}
+	if refusal != nil {
+		attrs = append(attrs, slog.String("code", refusal.code), slog.String("reason", refusal.reason))
+	}
+	if status >= http.StatusInternalServerError {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	if bug, ok := err.(*panicError); ok {
+		attrs = append(attrs, slog.String("stack", string(bug.stack)))
+	}
+	s.log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// A phone is a number that masks itself in logs: "+34*******01".
+type phone string
+
+// LogValue keeps at most the country and the last two digits, and of a short number only these.
+func (p phone) LogValue() slog.Value {
+	const tail = 2
+	head := 3
+	if len(p) < 10 {
+		head = 1
+	}
+	return slog.StringValue(string(p[:head]) + strings.Repeat("*", len(p)-head-tail) + string(p[len(p)-tail:]))
+}

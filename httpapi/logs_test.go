@@ -1,0 +1,111 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"otpgw/otpstore"
+	"otpgw/smpp"
+)
+
+// One line tells of a request what can be told of it.
+func TestRequestLine(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*plant)
+		path   string
+		body   string
+		want   map[string]any
+	}{
+		{"send-code", func(*plant) {}, sendPath, sendBody, map[string]any{"level": "DEBUG", "client": "acme", "route": "v1/send-code", "status": 200.0,
+			"correlator": correlator, "id": authID, "number": "+34*******01", "code": nil}},
+		{"validate-code", func(*plant) {}, verifyPath, verifyBody, map[string]any{"level": "DEBUG", "client": "acme", "route": "v1/validate-code",
+			"status": 204.0, "id": authID, "number": nil}},
+		{"wrong code", verifyFails(otpstore.ErrWrongCode), verifyPath, verifyBody, map[string]any{"level": "DEBUG", "status": 400.0,
+			"code": otp + "INVALID_OTP", "reason": "wrong_code", "id": authID, "error": nil}},
+		{"unknown id", verifyFails(otpstore.ErrNotFound), verifyPath, verifyBody, map[string]any{"status": 404.0, "id": nil}},
+		{"short number", func(*plant) {}, sendPath, strings.Replace(sendBody, theNumber, "+34612", 1), map[string]any{"status": 200.0, "number": "+***12"}},
+		{"store down", verifyFails(otpstore.ErrUnavailable), verifyPath, verifyBody, map[string]any{"level": "INFO", "status": 503.0,
+			"error": "verify: " + otpstore.ErrUnavailable.Error()}},
+		{"broken", verifyFails(errBroken), verifyPath, verifyBody, map[string]any{"level": "ERROR", "status": 500.0, "error": "verify: broken"}},
+		{"stranger", func(p *plant) { p.live.Authenticate = nil }, base, "", map[string]any{"client": "", "route": "other", "status": 404.0}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPlant(t, c.change)
+			p.post(c.path, c.body)
+			lines := strings.Split(strings.TrimSpace(p.logged.String()), "\n")
+			var line map[string]any
+			if err := json.Unmarshal([]byte(lines[0]), &line); err != nil || len(lines) != 1 || line["msg"] != "request" {
+				t.Fatalf("log: %s", p.logged)
+			}
+			for key, want := range c.want {
+				if line[key] != want {
+					t.Errorf("%s is %v, want %v", key, line[key], want)
+				}
+			}
+			if d, ok := line["duration"].(float64); !ok || d <= 0 {
+				t.Errorf("duration %v", line["duration"])
+			}
+		})
+	}
+}
+
+// Whatever happens, and wherever a client puts them by mistake, no code, token, text or number comes into a log line,
+// a metric or an error.
+func TestNoSecretIsTold(t *testing.T) {
+	const secretText = "is your secret word"
+	send := fmt.Sprintf(`{"phoneNumber":%q,"message":"{{code}} %s"}`, theNumber, secretText)
+	misplaced := fmt.Sprintf(`{"authenticationId":%q,"code":%q,"x":%q}`, theCode, theCode, theNumber)
+	swapped := fmt.Sprintf(`{"authenticationId":%q,"code":"1"}`, theToken)
+	for name, change := range map[string]func(*plant){
+		"success":         func(*plant) {},
+		"not sent":        sendFails(&smpp.UnavailableError{Reason: "no bind"}),
+		"refused":         sendFails(&smpp.StatusError{Status: 0x0B}),
+		"our fault":       sendFails(&smpp.StatusError{Status: 0x0A}),
+		"unknown":         sendFails(&smpp.UnknownError{Reason: "no answer"}),
+		"broken sender":   sendFails(errBroken),
+		"limit":           issueFails(&otpstore.LimitError{Limit: "send_limit", RetryAfter: 1}),
+		"store down":      issueFails(otpstore.ErrUnavailable),
+		"not verified":    verifyFails(otpstore.ErrNotFound),
+		"store not there": verifyFails(otpstore.ErrUnavailable),
+		"not recorded": func(p *plant) {
+			p.codes.sent = func(context.Context, string, otpstore.SendResult) error { return errBroken }
+		},
+		"panic": func(p *plant) {
+			p.sender.send = func(_ context.Context, m smpp.Message) (smpp.Accepted, error) { panic(m) }
+			p.codes.verify = func(_ context.Context, _, id, code string) error { panic(id + code) }
+		},
+		"panic of the runtime": func(p *plant) {
+			p.sender.send = func(_ context.Context, m smpp.Message) (smpp.Accepted, error) { panic(any(m).(error)) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told []outcome
+			p := newPlant(t, recording(&told), change)
+			var said strings.Builder
+			for _, r := range []struct{ path, body string }{
+				{sendPath, send}, {sendPath, strings.Replace(send, theNumber, "+34606600001", 1)}, {sendPath, send + "x"},
+				{verifyPath, verifyBody}, {verifyPath, misplaced}, {verifyPath, swapped}, {verifyPath, send}, {sendPath, verifyBody},
+				{sendPath + "?code=" + theCode + "&access_token=" + theToken, send}, {base + "/" + theToken, ""},
+			} {
+				said.WriteString(p.post(r.path, r.body).body)
+				said.WriteString(p.post(r.path, r.body, "Authorization", theToken).body)
+				said.WriteString(p.post(r.path, r.body, "x-correlator", theNumber).body)
+			}
+			families, err := p.reg.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			said.WriteString(fmt.Sprint(families))
+			said.WriteString(p.logged.String())
+			for _, secret := range []string{theCode, theToken, theNumber[1:], "34606600001", secretText} {
+				if at := strings.Index(said.String(), secret); at >= 0 {
+					t.Errorf("%q is told: …%s…", secret, said.String()[max(0, at-100):at+20])
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,58 @@
+package httpapi
+
+import (
+	"crypto/tls"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	refusals *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+// newMetrics registers with reg, or nowhere when it is nil.
+func newMetrics(reg prometheus.Registerer, sending, validating *slots, certificate func() *tls.Certificate) *metrics {
+	make := promauto.With(reg)
+	for operation, s := range map[string]*slots{"send-code": sending, "validate-code": validating} {
+		make.NewGaugeFunc(prometheus.GaugeOpts{
+			Name:        "otpgw_http_in_flight",
+			Help:        "Requests in work.",
+			ConstLabels: prometheus.Labels{"operation": operation},
+		}, func() float64 { return float64(s.taken.Load()) })
+	}
+	if certificate() != nil {
+		make.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "otpgw_http_certificate_expiry_timestamp_seconds",
+			Help: "Unix time at which the TLS certificate in force expires.",
+		}, func() float64 { return float64(certificate().Leaf.NotAfter.Unix()) })
+	}
+	return &metrics{
+		requests: make.NewCounterVec(prometheus.CounterOpts{
+			Name: "otpgw_http_requests_total",
+			Help: "Requests answered, by route and HTTP status.",
+		}, []string{"route", "status"}),
+		refusals: make.NewCounterVec(prometheus.CounterOpts{
+			Name: "otpgw_http_refusals_total",
+			Help: "Requests answered with an error, by route and reason.",
+		}, []string{"route", "reason"}),
+		seconds: make.NewHistogramVec(prometheus.HistogramOpts{
+			Name:                        "otpgw_http_request_seconds",
+			Help:                        "Time from a request's headers to its answer.",
+			Buckets:                     []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20},
+			NativeHistogramBucketFactor: 1.1,
+		}, []string{"route"}),
+	}
+}
+
+func (m *metrics) finished(route string, status int, refusal *problem, took time.Duration) {
+	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+	if refusal != nil {
+		m.refusals.WithLabelValues(route, refusal.reason).Inc()
+	}
+}

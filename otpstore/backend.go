@@ -1,0 +1,72 @@
+package otpstore
+
+import (
+	"context"
+	"time"
+)
+
+// A Ref says which record is meant.
+type Ref struct {
+	By   Index
+	Name Name
+}
+
+// An Index is one of the ways to find a record.
+type Index uint8
+
+// The ways to find a record: by its number, by the id of any of its codes, by any of its messages. Where two records know
+// a message, the one that was written last is found.
+const (
+	ByNumber Index = iota + 1
+	ByID
+	ByMessage
+)
+
+// A Step is one application of a rule to a record: the record as it stands at the time now (nil where there is none) in, the
+// record that takes its place (nil to remove it) and whether it differs out. It does no I/O and may run more than once;
+// r is valid and unchanged only during the call. A record that the backend finds damaged is handed over empty, not nil.
+type Step func(now time.Time, r Record) (next Record, changed bool)
+
+// A KeyID tells keys apart without giving them away.
+type KeyID [8]byte
+
+// A Backend keeps the records of numbers and makes each step atomic and durable. At most one record knows a number or an id.
+//
+// All methods are safe for concurrent use. Steps on one record, by Update, Note or Sweep, take effect one after the other, each
+// on the result of the one before; a step that Note took is before every step that begins its Update or Note later. The time
+// given to a step is the backend's own clock in UTC, to the microsecond.
+//
+// A backend that cannot tell what became of a write gives ErrUnavailable. One that failed to write refuses all later work with
+// ErrUnavailable, and Run returns the cause.
+type Backend interface {
+	// Claim gives the id of the key under which the records are sealed; the first call for a store sets it, durably.
+	Claim(ctx context.Context, id KeyID) (KeyID, error)
+
+	// Scan applies step to every record left by processes that have ended, durably. It is called once, before Run and
+	// before every other method but Claim. Steps may run concurrently, each on a record of its own.
+	Scan(ctx context.Context, step Step) error
+
+	// Update applies step to one record and returns nil when the result is durable. When ctx ends before step began, step never
+	// runs and the error wraps ErrUnavailable and ctx.Err(); once begun, the outcome is waited for, for 10 s at most. A
+	// step that changes nothing writes nothing, but sees and waits for all that it follows.
+	Update(ctx context.Context, ref Ref, step Step) error
+
+	// Note is an Update that its caller does not wait for: it becomes durable with the next write, no later than 20 ms from now,
+	// and done is then called once, without blocking, with what Update would have returned. ctx bounds the wait for room in a
+	// queue; when Note returns an error, neither step nor done is ever called.
+	Note(ctx context.Context, ref Ref, step Step, done func(error)) error
+
+	// Sweep applies step to at most limit records whose newest id is greater than after and of a time before the given one,
+	// oldest first, and gives the newest id of the last, or false when there were fewer.
+	Sweep(ctx context.Context, after Name, before time.Time, limit int, step Step) (last Name, more bool, err error)
+
+	// Ready gives nil when Update can be expected to succeed, else why not.
+	Ready() error
+
+	// Run does the backend's work until ctx ends; then it finishes what was taken on, refuses the rest and returns nil.
+	// Update, Note and Sweep wait for Run to begin. It is called once.
+	Run(ctx context.Context) error
+
+	// Close gives back what the backend holds. It is called after Run returned, or instead of Run.
+	Close() error
+}

@@ -1,0 +1,129 @@
+package otpstore_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"otpgw/otpstore"
+)
+
+// On a real disk, every answer durable: run with TMPDIR on the disk in question.
+
+type benched struct {
+	*otpstore.Store
+	end func()
+}
+
+func benchStore(b *testing.B, dir string) benched {
+	b.Helper()
+	p := policy()
+	p.MaxFailures = 100
+	s, err := otpstore.Open(otpstore.Config{Dir: dir}, p, nil, quiet())
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	end := sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	b.Cleanup(end)
+	return benched{s, end}
+}
+
+// share calls f b.N times from so many goroutines.
+func share(b *testing.B, goroutines int, f func(n int64)) {
+	b.Helper()
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.StartTimer()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
+				f(n)
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
+}
+
+func issueAndSend(b *testing.B, s benched, number string) otpstore.Issued {
+	i, err := s.Issue(context.Background(), client, number)
+	if err == nil {
+		err = s.Sent(context.Background(), i.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{i.ID[:18]}, SubmittedAt: time.Now()})
+	}
+	if err != nil {
+		b.Error(err)
+	}
+	return i
+}
+
+func BenchmarkIssueSent(b *testing.B) {
+	for _, goroutines := range []int{1, 16, 64, 256} {
+		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
+			s := benchStore(b, b.TempDir())
+			share(b, goroutines, func(n int64) { issueAndSend(b, s, fmt.Sprintf("+346%09d", n)) })
+		})
+	}
+}
+
+// Each code is judged once, and is right.
+func BenchmarkVerify(b *testing.B) {
+	for _, goroutines := range []int{1, 16, 64, 256} {
+		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
+			s := benchStore(b, b.TempDir())
+			issued := make([]otpstore.Issued, b.N+1)
+			share(b, 256, func(n int64) { issued[n] = issueAndSend(b, s, fmt.Sprintf("+346%09d", n)) })
+			share(b, goroutines, func(n int64) {
+				if err := s.Verify(context.Background(), client, issued[n].ID, issued[n].Code); err != nil {
+					b.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// Opening a store of 100,000 numbers, each with one code that was sent.
+func BenchmarkOpen(b *testing.B) {
+	const numbers = 100_000
+	dir := b.TempDir()
+	fill := benchStore(b, dir)
+	var wg sync.WaitGroup
+	for w := range 256 {
+		wg.Go(func() {
+			for n := w; n < numbers; n += 256 {
+				issueAndSend(b, fill, fmt.Sprintf("+346%09d", n))
+			}
+		})
+	}
+	wg.Wait()
+	fill.end()
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := otpstore.Open(otpstore.Config{Dir: dir}, policy(), nil, quiet())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(numbers*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}

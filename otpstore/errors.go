@@ -1,0 +1,43 @@
+package otpstore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Verdicts of [Store.Verify] and [Store.Lookup].
+var (
+	// ErrWrongCode says that the code was wrong and that another try is left.
+	ErrWrongCode = errors.New("wrong code")
+	// ErrExpired says that the verification ended before: used, replaced by a newer code, or too old.
+	ErrExpired = errors.New("verification is no longer valid")
+	// ErrFailed says that the tries of the verification, or the failures of its number, are used up.
+	ErrFailed = errors.New("too many wrong codes")
+	// ErrNotFound says that the client has no such verification, or none any more.
+	ErrNotFound = errors.New("no such verification")
+)
+
+// Failures of the store itself.
+var (
+	// ErrUnavailable says that the store could not do it now. Nothing was revealed; the change may or may not be kept.
+	ErrUnavailable = errors.New("store is unavailable")
+	// ErrInUse says that another process holds the store.
+	ErrInUse = errors.New("in use by another process")
+	// ErrNewer says that a newer version of this program wrote the store.
+	ErrNewer = errors.New("written by a newer version")
+	// ErrCorrupt says that the store's file cannot be read as one.
+	ErrCorrupt = errors.New("damaged, or not a store")
+	// ErrWrongKey says that the store was written under another key.
+	ErrWrongKey = errors.New("written under another key")
+)
+
+// A LimitError is the refusal of a code by one of the limits of a number. Nothing was counted.
+type LimitError struct {
+	Limit      string        // "send_limit", "resend_after" or "max_failures"
+	RetryAfter time.Duration // until this limit would let a code through, greater than 0
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("%s reached, retry after %s", e.Limit, e.RetryAfter)
+}

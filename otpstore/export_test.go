@@ -1,0 +1,95 @@
+package otpstore
+
+import (
+	"errors"
+
+	"go.etcd.io/bbolt"
+)
+
+// Constants and hooks that black-box tests need.
+const (
+	BoltFile    = boltFile
+	KeyFile     = keyFile
+	ParkedLimit = parkedLimit
+	ParkedFor   = parkedFor
+	SweepEvery  = sweepEvery
+	LazyWithin  = lazyWithin
+	Acceptance  = acceptance
+)
+
+// ErrDisk is what commits give after BreakCommits.
+var ErrDisk = errors.New("input/output error")
+
+// BreakCommits makes every commit of b report a failure from now on, after it was persisted or instead of it. It must be called
+// before Run.
+func BreakCommits(b *Bolt, persisted bool) {
+	b.commit = func(tx *bbolt.Tx) error {
+		if persisted {
+			return errors.Join(ErrDisk, tx.Commit())
+		}
+		return errors.Join(ErrDisk, tx.Rollback())
+	}
+}
+
+// SetVersion makes the store in the closed file one of another format.
+func SetVersion(path string, version byte) error {
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(metaBucket).Put(versionKey, []byte{version})
+	}), db.Close())
+}
+
+// Values gives every record in the closed file.
+func Values(path string) (values [][]byte, err error) {
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		return nil, err
+	}
+	return values, errors.Join(db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(numbersBucket).ForEach(func(_, v []byte) error {
+			values = append(values, append([]byte(nil), v...))
+			return nil
+		})
+	}), db.Close())
+}
+
+// SwapRecords puts two records of the closed file each in the place of the other.
+func SwapRecords(path string) error {
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(numbersBucket)
+		c := b.Cursor()
+		k1, v1 := c.First()
+		k2, v2 := c.Next()
+		v1, v2 = append([]byte(nil), v1...), append([]byte(nil), v2...)
+		return errors.Join(b.Put(k1, v2), b.Put(k2, v1))
+	}), db.Close())
+}
+
+// FlipRecordBit changes one bit of every record in the closed file.
+func FlipRecordBit(path string, octet int, bit uint) error {
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(numbersBucket)
+		changed := map[string][]byte{}
+		err := b.ForEach(func(k, v []byte) error {
+			v = append([]byte(nil), v...)
+			v[octet%len(v)] ^= 1 << (bit % 8)
+			changed[string(k)] = v
+			return nil
+		})
+		for k, v := range changed {
+			err = errors.Join(err, b.Put([]byte(k), v))
+		}
+		return err
+	}), db.Close())
+}

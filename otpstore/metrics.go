@@ -1,0 +1,88 @@
+package otpstore
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// metrics is what a store tells, whatever its backend.
+type metrics struct {
+	codes    *prometheus.CounterVec
+	limits   *prometheus.CounterVec
+	receipts *prometheus.CounterVec
+	parked   prometheus.Gauge
+	damaged  prometheus.Counter
+	swept    prometheus.Counter
+	lost     prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	f := promauto.With(reg)
+	m := metrics{
+		codes: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "otpgw_codes_total",
+			Help: "What became of codes: issued, sent, discarded, unknown, recovered at start; verified, wrong, failed, expired, not_found.",
+		}, []string{"outcome"}),
+		limits: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "otpgw_limits_total",
+			Help: "Codes refused by a limit of their number.",
+		}, []string{"limit"}),
+		receipts: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "otpgw_store_receipts_total",
+			Help: "Receipts by what they changed: delivered, failed, progress, nothing; parked until their message is known, dropped.",
+		}, []string{"outcome"}),
+		parked: f.NewGauge(prometheus.GaugeOpts{
+			Name: "otpgw_store_parked_receipts",
+			Help: "Receipts that wait for their message to become known.",
+		}),
+		damaged: f.NewCounter(prometheus.CounterOpts{
+			Name: "otpgw_store_damaged_records_total",
+			Help: "Records found to be not as they were written, and dropped.",
+		}),
+		swept: f.NewCounter(prometheus.CounterOpts{
+			Name: "otpgw_store_swept_records_total",
+			Help: "Records removed because nothing in them mattered any more.",
+		}),
+		lost: f.NewCounter(prometheus.CounterOpts{
+			Name: "otpgw_store_lost_notes_total",
+			Help: "Outcomes of submits that could not be recorded.",
+		}),
+	}
+	for _, outcome := range []string{"issued", "sent", "discarded", "unknown", "recovered", "verified", "wrong", "failed", "expired", "not_found"} {
+		m.codes.WithLabelValues(outcome)
+	}
+	for _, limit := range []string{"send_limit", "resend_after", "max_failures"} {
+		m.limits.WithLabelValues(limit)
+	}
+	for _, outcome := range []string{"delivered", "failed", "progress", "nothing", "parked", "dropped"} {
+		m.receipts.WithLabelValues(outcome)
+	}
+	return m
+}
+
+// boltMetrics is what the bbolt backend tells.
+type boltMetrics struct {
+	commit  prometheus.Histogram
+	batch   prometheus.Histogram
+	records prometheus.Gauge
+}
+
+func newBoltMetrics(reg prometheus.Registerer) boltMetrics {
+	f := promauto.With(reg)
+	return boltMetrics{
+		commit: f.NewHistogram(prometheus.HistogramOpts{
+			Name:    "otpgw_store_commit_seconds",
+			Help:    "Duration of a commit with its steps, until it is durable.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		}),
+		batch: f.NewHistogram(prometheus.HistogramOpts{
+			Name:    "otpgw_store_batch_size",
+			Help:    "Steps that shared a commit.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+		}),
+		records: f.NewGauge(prometheus.GaugeOpts{
+			Name: "otpgw_store_records",
+			Help: "Numbers with a record.",
+		}),
+	}
+}

@@ -1,0 +1,476 @@
+package otpstore
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+func rules() Policy {
+	p := DefaultPolicy()
+	p.ResendAfter = 0
+	return p
+}
+
+func name(n int) Name { return newID(noon.Add(time.Duration(n) * time.Millisecond)) }
+
+func digest(s string) [sha256.Size]byte { return sha256.Sum256([]byte(s)) }
+
+// reserve issues a code with the digits "right" and fails the test when a limit refuses it.
+func reserve(t *testing.T, now time.Time, p Policy, n number, client string) (number, Name) {
+	t.Helper()
+	id := name(len(n.codes))
+	n, refusal := issue(now, p, n, code{id: id, client: client, mac: digest("right")})
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	return n, id
+}
+
+// deliver issues a code and sends it.
+func deliver(t *testing.T, now time.Time, p Policy, n number, client string) (number, Name) {
+	t.Helper()
+	n, id := reserve(t, now, p, n, client)
+	n, changed := sent(now, n, id, SendResult{SMSC: "main", MessageIDs: []string{id.id()}})
+	if !changed {
+		t.Fatal("sent changed nothing")
+	}
+	return n, id
+}
+
+// Each state of R-21, and what it answers to a right and to a wrong code.
+func TestVerdicts(t *testing.T) {
+	p := rules()
+	for _, test := range []struct {
+		name         string
+		make         func(t *testing.T) (number, Name)
+		at           time.Time
+		right, wrong error
+	}{
+		{"pending", func(t *testing.T) (number, Name) { return reserve(t, noon, p, number{}, "acme") }, noon, ErrNotFound, ErrNotFound},
+		{"live", func(t *testing.T) (number, Name) { return deliver(t, noon, p, number{}, "acme") }, noon, nil, ErrWrongCode},
+		{"live to the end", func(t *testing.T) (number, Name) { return deliver(t, noon, p, number{}, "acme") },
+			noon.Add(p.TTL - time.Microsecond), nil, ErrWrongCode},
+		{"elapsed exactly at the end", func(t *testing.T) (number, Name) { return deliver(t, noon, p, number{}, "acme") },
+			noon.Add(p.TTL), ErrExpired, ErrExpired},
+		{"unknown", func(t *testing.T) (number, Name) {
+			n, id := reserve(t, noon, p, number{}, "acme")
+			n, _ = lose(noon, n, id)
+			return n, id
+		}, noon, ErrNotFound, ErrNotFound},
+		{"discarded", func(t *testing.T) (number, Name) {
+			n, id := reserve(t, noon, p, number{}, "acme")
+			n, _ = discard(n, id)
+			return n, id
+		}, noon, ErrNotFound, ErrNotFound},
+		{"another client's", func(t *testing.T) (number, Name) { return deliver(t, noon, p, number{}, "other") }, noon, ErrNotFound, ErrNotFound},
+		{"used", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			n, _, _ = verify(noon, p, n, "acme", id, digest("right"))
+			return n, id
+		}, noon, ErrExpired, ErrExpired},
+		{"replaced", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			n, _ = deliver(t, noon, p, n, "acme")
+			return n, id
+		}, noon, ErrExpired, ErrExpired},
+		{"not replaced by another client's", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			n, _ = deliver(t, noon, p, n, "other")
+			return n, id
+		}, noon, nil, ErrWrongCode},
+		{"not replaced by a reservation", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			n, _ = reserve(t, noon, p, n, "acme")
+			return n, id
+		}, noon, nil, ErrWrongCode},
+		{"not replaced by an unknown outcome", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			n, other := reserve(t, noon, p, n, "acme")
+			n, _ = lose(noon, n, other)
+			return n, id
+		}, noon, nil, ErrWrongCode},
+		{"last try", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			for range p.MaxAttempts - 1 {
+				n, _, _ = verify(noon, p, n, "acme", id, digest("wrong"))
+			}
+			return n, id
+		}, noon, nil, ErrFailed},
+		{"locked", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			for range p.MaxAttempts {
+				n, _, _ = verify(noon, p, n, "acme", id, digest("wrong"))
+			}
+			return n, id
+		}, noon, ErrFailed, ErrFailed},
+		{"locked, then elapsed", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			for range p.MaxAttempts {
+				n, _, _ = verify(noon, p, n, "acme", id, digest("wrong"))
+			}
+			return n, id
+		}, noon.Add(p.TTL + time.Hour), ErrFailed, ErrFailed},
+		{"locked, then replaced", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			for range p.MaxAttempts {
+				n, _, _ = verify(noon, p, n, "acme", id, digest("wrong"))
+			}
+			n, _ = deliver(t, noon, p, n, "acme")
+			return n, id
+		}, noon, ErrFailed, ErrFailed},
+		{"elapsed, then replaced", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			n, _ = deliver(t, noon.Add(p.TTL), p, n, "acme")
+			return n, id
+		}, noon.Add(p.TTL), ErrExpired, ErrExpired},
+		{"number locked by other codes", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			n.failures, n.lastFailure = p.MaxFailures, noon
+			return n, id
+		}, noon, ErrFailed, ErrFailed},
+		{"number no longer locked", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			n.failures, n.lastFailure = p.MaxFailures, noon.Add(-p.FailureWindow)
+			return n, id
+		}, noon, nil, ErrWrongCode},
+		{"last failure of the number", func(t *testing.T) (number, Name) {
+			n, id := deliver(t, noon, p, number{}, "acme")
+			n.failures, n.lastFailure = p.MaxFailures-1, noon
+			return n, id
+		}, noon, nil, ErrFailed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for digits, want := range map[string]error{"right": test.right, "wrong": test.wrong} {
+				n, id := test.make(t)
+				next, changed, got := verify(test.at, p, n, "acme", id, digest(digits))
+				if !errors.Is(got, want) {
+					t.Errorf("%s code: got %v, want %v", digits, got, want)
+				}
+				if !changed && !reflect.DeepEqual(next, n) {
+					t.Errorf("%s code: changed, and says it is not", digits)
+				}
+				if errors.Is(got, ErrNotFound) && changed {
+					t.Errorf("%s code: what is not found was charged", digits)
+				}
+				if _, again, second := verify(test.at, p, next, "acme", id, digest("wrong")); got != nil && !errors.Is(got, ErrWrongCode) &&
+					(again || !errors.Is(second, got)) {
+					t.Errorf("%s code: verdict %v did not stand: %v, changed %t", digits, got, second, again)
+				}
+			}
+		})
+	}
+}
+
+func TestRulesChangeNoArgument(t *testing.T) {
+	p := rules()
+	n, first := deliver(t, noon, p, number{}, "acme")
+	n, second := reserve(t, noon, p, n, "acme")
+	before := fmt.Sprintf("%+v", n)
+	later := noon.Add(time.Hour)
+	for what, rule := range map[string]func(){
+		"issue":     func() { issue(later, p, n, code{id: name(9)}) },
+		"sent":      func() { sent(later, n, second, SendResult{MessageIDs: []string{"1"}}) },
+		"discard":   func() { discard(n, second) },
+		"lose":      func() { lose(later, n, second) },
+		"right":     func() { verify(noon, p, n, "acme", first, digest("right")) },
+		"wrong":     func() { verify(noon, p, n, "acme", first, digest("wrong")) },
+		"elapsed":   func() { verify(later, p, n, "acme", first, digest("right")) },
+		"delivered": func() { delivered(n, Receipt{SMSC: "main", MessageID: first.id(), State: "DELIVRD", Final: true}) },
+		"recovered": func() { recovered(later, n) },
+		"sweepable": func() { sweepable(later.Add(p.Retention), p, n) },
+	} {
+		if rule(); fmt.Sprintf("%+v", n) != before {
+			t.Fatalf("%s changed its argument", what)
+		}
+	}
+}
+
+func TestSendLimit(t *testing.T) {
+	p := rules()
+	p.SendLimit, p.SendWindow = 3, time.Hour
+	var n number
+	var ids [4]Name
+	n, ids[0] = deliver(t, noon, p, n, "a")
+	n, ids[1] = reserve(t, noon.Add(10*time.Minute), p, n, "b")
+	n, _ = lose(noon.Add(10*time.Minute), n, ids[1]) // an unknown outcome counts
+	n, ids[2] = reserve(t, noon.Add(20*time.Minute), p, n, "c")
+
+	_, refusal := issue(noon.Add(30*time.Minute), p, n, code{id: name(9)})
+	if refusal == nil || *refusal != (LimitError{"send_limit", 30 * time.Minute}) {
+		t.Fatalf("got %v, want send_limit for 30m", refusal)
+	}
+	if given, _ := discard(n, ids[2]); len(given.codes) != 2 {
+		t.Fatal("the reservation was not given back")
+	} else if _, refusal := issue(noon.Add(30*time.Minute), p, given, code{id: name(9)}); refusal != nil {
+		t.Errorf("after a reservation was given back: %v", refusal)
+	}
+	if _, refusal := issue(noon.Add(time.Hour-time.Microsecond), p, n, code{id: name(9)}); refusal == nil || refusal.RetryAfter != time.Microsecond {
+		t.Errorf("just before the window is over: %v", refusal)
+	}
+	if _, refusal := issue(noon.Add(time.Hour), p, n, code{id: name(9)}); refusal != nil {
+		t.Errorf("when the window is over: %v", refusal)
+	}
+	p.SendLimit = 1 // lowered while three count: the last must fall out
+	if _, refusal := issue(noon.Add(30*time.Minute), p, n, code{id: name(9)}); refusal == nil || refusal.RetryAfter != 50*time.Minute {
+		t.Errorf("after the limit was lowered: %v", refusal)
+	}
+	if _, refusal := issue(noon.Add(-time.Hour), p, n, code{id: name(9)}); refusal == nil || refusal.RetryAfter > p.SendWindow {
+		t.Errorf("after the clock went back: %v", refusal)
+	}
+}
+
+func TestResendAfter(t *testing.T) {
+	p := rules()
+	p.ResendAfter = 30 * time.Second
+	n, id := reserve(t, noon, p, number{}, "acme")
+	if _, refusal := issue(noon.Add(29*time.Second), p, n, code{id: name(9)}); refusal == nil || *refusal != (LimitError{"resend_after", time.Second}) {
+		t.Errorf("got %v, want resend_after for 1s", refusal)
+	}
+	if _, refusal := issue(noon.Add(30*time.Second), p, n, code{id: name(9)}); refusal != nil {
+		t.Errorf("after the cool-down: %v", refusal)
+	}
+	n, _ = discard(n, id)
+	if _, refusal := issue(noon.Add(time.Second), p, n, code{id: name(9)}); refusal != nil {
+		t.Errorf("after a reservation was given back: %v", refusal)
+	}
+}
+
+func TestMaxFailures(t *testing.T) {
+	p := rules()
+	p.SendLimit, p.MaxFailures = 100, 4
+	var n number
+	var id Name
+	fail := func(now time.Time, client string) error {
+		t.Helper()
+		n, id = deliver(t, now, p, n, client)
+		var verdict error
+		n, _, verdict = verify(now, p, n, client, id, digest("wrong"))
+		return verdict
+	}
+	for i := range p.MaxFailures - 1 {
+		if err := fail(noon, fmt.Sprint("client-", i)); !errors.Is(err, ErrWrongCode) {
+			t.Fatalf("failure %d: %v", i+1, err)
+		}
+	}
+	n, _, _ = verify(noon, p, n, "client-2", id, digest("right")) // starts the count anew
+	for i := range p.MaxFailures - 1 {
+		if err := fail(noon, fmt.Sprint("client-", i)); !errors.Is(err, ErrWrongCode) {
+			t.Fatalf("failure %d after a right code: %v", i+1, err)
+		}
+	}
+	n, open := reserve(t, noon, p, n, "late")
+	if err := fail(noon, "last"); !errors.Is(err, ErrFailed) {
+		t.Fatalf("failure %d: %v", p.MaxFailures, err)
+	}
+	later := noon.Add(time.Hour)
+	if _, refusal := issue(later, p, n, code{id: name(9)}); refusal == nil || *refusal != (LimitError{"max_failures", p.FailureWindow - time.Hour}) {
+		t.Errorf("got %v, want max_failures for 23h", refusal)
+	}
+	n, _ = sent(noon, n, open, SendResult{})
+	if _, _, err := verify(noon, p, n, "late", open, digest("right")); !errors.Is(err, ErrFailed) {
+		t.Errorf("right code on a locked number: %v", err)
+	}
+	if next, refusal := issue(noon.Add(p.FailureWindow), p, n, code{id: name(9)}); refusal != nil || next.failures != 0 {
+		t.Errorf("after the failure window: %v, %d failures", refusal, next.failures)
+	}
+	n.failures, n.lastFailure = p.MaxFailures-1, noon
+	if err := fail(noon.Add(p.FailureWindow), "a day later"); !errors.Is(err, ErrWrongCode) || n.failures != 1 {
+		t.Errorf("old failures still count: %v, %d", err, n.failures)
+	}
+}
+
+func TestLifeBeginsWithAcceptance(t *testing.T) {
+	p := rules()
+	for _, test := range []struct{ after, life time.Duration }{
+		{0, p.TTL},
+		{10 * time.Second, p.TTL + 10*time.Second},
+		{acceptance, p.TTL + acceptance},
+		{acceptance + time.Second, p.TTL + acceptance},
+		{-time.Hour, p.TTL - time.Hour}, // the clock went back
+	} {
+		n, id := reserve(t, noon, p, number{}, "acme")
+		n, _ = sent(noon.Add(test.after), n, id, SendResult{})
+		if got := n.codes[0].expires.Sub(noon); got != test.life {
+			t.Errorf("accepted after %s: life of %s, want %s", test.after, got, test.life)
+		}
+	}
+}
+
+func TestCodeKeepsItsPolicy(t *testing.T) {
+	p := rules()
+	n, id := reserve(t, noon, p, number{}, "acme")
+	p.TTL, p.MaxAttempts = time.Second, 2
+	n, _ = sent(noon, n, id, SendResult{})
+	at := noon.Add(time.Minute)
+	for try := 1; try <= 3; try++ {
+		var err error
+		n, _, err = verify(at, p, n, "acme", id, digest("wrong"))
+		want := ErrWrongCode
+		if try == 3 {
+			want = ErrFailed
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("try %d: got %v, want %v", try, err, want)
+		}
+	}
+}
+
+// Of two codes of a client, the one issued last stays, in whatever order the SMSC accepts them.
+func TestNewestStaysActive(t *testing.T) {
+	p := rules()
+	n, older := reserve(t, noon, p, number{}, "acme")
+	n, newer := reserve(t, noon, p, n, "acme")
+	n, _ = sent(noon, n, newer, SendResult{})
+	n, _ = sent(noon, n, older, SendResult{})
+	if _, _, err := verify(noon, p, n, "acme", older, digest("right")); !errors.Is(err, ErrExpired) {
+		t.Errorf("older: %v", err)
+	}
+	if _, _, err := verify(noon, p, n, "acme", newer, digest("right")); err != nil {
+		t.Errorf("newer: %v", err)
+	}
+}
+
+func TestOutcomeIsTakenOnce(t *testing.T) {
+	p := rules()
+	n, id := deliver(t, noon, p, number{}, "acme")
+	if _, changed := sent(noon, n, id, SendResult{SMSC: "other"}); changed {
+		t.Error("sent twice")
+	}
+	if _, changed := discard(n, id); changed {
+		t.Error("discarded after it was sent")
+	}
+	if _, changed := lose(noon, n, id); changed {
+		t.Error("lost after it was sent")
+	}
+	n, id = reserve(t, noon, p, n, "acme")
+	n, _ = lose(noon, n, id)
+	if _, changed := sent(noon, n, id, SendResult{}); changed {
+		t.Error("sent after it was lost")
+	}
+}
+
+func TestRecovered(t *testing.T) {
+	p := rules()
+	n, older := deliver(t, noon, p, number{}, "acme")
+	n, other := deliver(t, noon, p, n, "other")
+	n, lost := reserve(t, noon, p, n, "acme")
+	n, _ = lose(noon, n, lost)
+	n, newer := reserve(t, noon.Add(time.Minute), p, n, "acme")
+	at := noon.Add(2 * time.Minute)
+	n, changed := recovered(at, n)
+	if !changed {
+		t.Fatal("nothing recovered")
+	}
+	for _, want := range []struct {
+		id     Name
+		client string
+		err    error
+	}{{older, "acme", ErrExpired}, {other, "other", nil}, {lost, "acme", ErrNotFound}, {newer, "acme", nil}} {
+		if _, _, err := verify(at, p, n, want.client, want.id, digest("right")); !errors.Is(err, want.err) {
+			t.Errorf("%s of %s: got %v, want %v", want.id, want.client, err, want.err)
+		}
+	}
+	if got := n.codes[n.find(newer)].expires; !got.Equal(noon.Add(time.Minute + p.TTL)) {
+		t.Errorf("life of a recovered code ends at %s", got)
+	}
+	if _, changed := recovered(at, n); changed {
+		t.Error("recovered twice")
+	}
+}
+
+func TestReceipts(t *testing.T) {
+	type step struct {
+		message, state string
+		final, ok      bool
+		found, changed bool
+	}
+	for _, test := range []struct {
+		name  string
+		steps []step
+		state string
+		done  bool
+	}{
+		{"none", nil, "", false},
+		{"on its way", []step{{"1", "ENROUTE", false, false, true, true}}, "ENROUTE", false},
+		{"of a message unknown", []step{{"9", "DELIVRD", true, true, false, false}}, "", false},
+		{"one of two delivered", []step{{"2", "DELIVRD", true, true, true, true}}, "", false},
+		{"both delivered", []step{{"2", "DELIVRD", true, true, true, true}, {"1", "DELIVRD", true, true, true, true}}, "DELIVRD", true},
+		{"twice", []step{{"1", "ENROUTE", false, false, true, true}, {"1", "ENROUTE", false, false, true, false},
+			{"2", "DELIVRD", true, true, true, true}, {"2", "DELIVRD", true, true, true, false}}, "ENROUTE", false},
+		{"final state stands", []step{{"1", "UNDELIV", true, false, true, true}, {"1", "DELIVRD", true, true, true, false},
+			{"1", "ENROUTE", false, false, true, false}}, "UNDELIV", false},
+		{"first failure decides", []step{{"1", "DELIVRD", true, true, true, true}, {"2", "EXPIRED", true, false, true, true}}, "EXPIRED", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n, id := reserve(t, noon, rules(), number{}, "acme")
+			n, _ = sent(noon, n, id, SendResult{SMSC: "main", MessageIDs: []string{"1", "2"}})
+			at := noon
+			for _, s := range test.steps {
+				at = at.Add(time.Second)
+				var found, changed bool
+				n, found, changed = delivered(n, Receipt{SMSC: "main", MessageID: s.message, State: s.state, Final: s.final, Delivered: s.ok, At: at})
+				if found != s.found || changed != s.changed {
+					t.Errorf("%s of %s: found %t, changed %t", s.state, s.message, found, changed)
+				}
+			}
+			state, _, when := n.codes[0].receipt()
+			if state != test.state || when.IsZero() == test.done || (test.done && !when.Equal(at)) {
+				t.Errorf("got %q, delivered at %v; want %q, %t", state, when, test.state, test.done)
+			}
+		})
+	}
+	n, id := deliver(t, noon, rules(), number{}, "acme")
+	if _, found, _ := delivered(n, Receipt{SMSC: "backup", MessageID: id.id(), State: "DELIVRD", Final: true}); found {
+		t.Error("a receipt of another SMSC was taken")
+	}
+}
+
+func TestTidyBoundsHistory(t *testing.T) {
+	p := rules()
+	p.SendLimit, p.SendWindow, p.TTL = 100, 10*time.Minute, time.Second
+	var n number
+	for i := range 1000 {
+		now := noon.Add(time.Duration(i) * 6 * time.Second) // 100 in each window
+		n, _ = deliver(t, now, p, n, "acme")
+		if len(n.codes) > maxCodes {
+			t.Fatalf("%d codes kept", len(n.codes))
+		}
+	}
+	if len(n.codes) < 100 {
+		t.Errorf("only %d codes kept of 100 that count", len(n.codes))
+	}
+	n = tidy(noon.Add(1000*6*time.Second+p.memory()+p.TTL), p, n)
+	if len(n.codes) != 0 {
+		t.Errorf("%d codes kept after all that remembers them", len(n.codes))
+	}
+}
+
+func TestSweepable(t *testing.T) {
+	p := rules()
+	n, id := deliver(t, noon, p, number{}, "acme")
+	end := noon.Add(p.TTL + p.Retention)
+	if sweepable(end.Add(-time.Microsecond), p, n) {
+		t.Error("swept too early")
+	}
+	if !sweepable(end, p, n) {
+		t.Error("not swept at the end of its retention")
+	}
+	n, _, _ = verify(noon.Add(time.Minute), p, n, "acme", id, digest("right"))
+	if !sweepable(noon.Add(time.Minute+p.Retention), p, n) {
+		t.Error("used, and not swept at the end of its retention")
+	}
+	p.SendWindow = 48 * time.Hour
+	if sweepable(end, p, n) {
+		t.Error("swept while it counts against send_limit")
+	}
+	pending, _ := reserve(t, noon, p, number{}, "acme")
+	if sweepable(noon.Add(p.SendWindow), p, pending) || !sweepable(noon.Add(p.SendWindow+p.TTL+acceptance), p, pending) {
+		t.Error("a reservation nobody settled is swept too early or never")
+	}
+}

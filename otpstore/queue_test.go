@@ -1,0 +1,57 @@
+package otpstore
+
+import (
+	"errors"
+	"testing"
+)
+
+func signalled(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// A batch leaves jobs behind: those that are waited for come next, the others are signalled again.
+func TestNoJobIsForgotten(t *testing.T) {
+	q := newQueue()
+	put := func(waited bool, n int) {
+		t.Helper()
+		for range n {
+			if err := q.put(t.Context(), &job{waited: waited}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put(false, 10)
+	put(true, batchLength)
+	put(false, batchLength)
+	if !signalled(q.lazy) || !signalled(q.urgent) {
+		t.Fatal("nothing was signalled")
+	}
+	for round, want := range []int{batchLength, batchLength} { // the last waited job is in the second batch
+		if got := len(q.take(false)); got != want {
+			t.Fatalf("batch %d has %d jobs, want %d", round, got, want)
+		}
+	}
+	if q.take(false) != nil {
+		t.Error("jobs that nobody waits for were taken before their time")
+	}
+	if !signalled(q.lazy) {
+		t.Error("they were left, and nothing tells of them")
+	}
+	if got := len(q.take(true)); got != 10 {
+		t.Errorf("%d jobs left, want 10", got)
+	}
+	if q.take(true) != nil || len(q.room) != 0 {
+		t.Errorf("an empty queue gives jobs or has no room: %d", len(q.room))
+	}
+	reason := errors.New("closed")
+	q.close(reason)
+	q.close(errors.New("again"))
+	if err := q.put(t.Context(), &job{}); err != reason || len(q.room) != 0 {
+		t.Errorf("a closed queue: %v", err)
+	}
+}

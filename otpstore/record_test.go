@@ -1,0 +1,190 @@
+package otpstore
+
+import (
+	"bytes"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+)
+
+// sample has every field set, in one of its codes at least.
+func sample() number {
+	n := number{index: Name{1, 2, 3}, failures: 3, lastFailure: noon.Add(time.Minute)}
+	for i, s := range []state{pending, live, unknown, used, replaced, locked, elapsed} {
+		c := code{
+			id: name(i), client: "acme", state: s, attempts: i % 3, maxAttempts: 3, ttl: 5 * time.Minute,
+			issued: noon, expires: noon.Add(5*time.Minute + time.Microsecond),
+		}
+		if s.verifiable() {
+			c.mac = digest("code")
+		}
+		if s != pending {
+			c.smsc, c.submitted, c.accepted, c.finished = "main", noon.Add(-time.Second), noon.Add(time.Second), noon.Add(time.Hour)
+			c.messages = []message{
+				{id: "0A1B", state: "DELIVRD", final: true, ok: true, at: noon.Add(3 * time.Second)},
+				{id: "0A1C", state: "UNDELIV", err: "034", final: true, at: noon.Add(4 * time.Second)},
+				{id: "0A1D"},
+			}
+		}
+		n.codes = append(n.codes, c)
+	}
+	return n
+}
+
+func testKeys(t *testing.T, first byte) *keyring {
+	t.Helper()
+	k, err := newKeyring(append(Key{first}, make([]byte, keyLength-1)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestRecordKeepsEverything(t *testing.T) {
+	k, n := testKeys(t, 1), sample()
+	r := k.seal(n)
+	got, ok := k.open(r)
+	if !ok || !reflect.DeepEqual(got, n) {
+		t.Errorf("got  %+v\nwant %+v", got, n)
+	}
+	if !r.Valid() || r.Number() != n.index || r.Newest() != n.codes[6].id {
+		t.Errorf("names of %x: valid %t, number %s, newest %s", []byte(r), r.Valid(), r.Number(), r.Newest())
+	}
+	if ids := slices.Collect(r.IDs()); len(ids) != 7 || ids[0] != n.codes[0].id {
+		t.Errorf("ids %v", ids)
+	}
+	if messages := slices.Collect(r.Messages()); len(messages) != 18 || messages[2] != messageName("main", "0A1D") {
+		t.Errorf("messages %v", messages)
+	}
+	if _, ok := testKeys(t, 2).open(r); ok {
+		t.Error("opened with another key")
+	}
+}
+
+func TestChangedRecordIsRefused(t *testing.T) {
+	k := testKeys(t, 1)
+	r := k.seal(sample())
+	for bit := range len(r) * 8 {
+		flipped := bytes.Clone(r)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		if _, ok := k.open(flipped); ok {
+			t.Fatalf("accepted with bit %d changed", bit)
+		}
+	}
+	for n := range r {
+		if _, ok := k.open(r[:n]); ok {
+			t.Fatalf("accepted when cut to %d octets", n)
+		}
+	}
+	if _, ok := k.open(append(bytes.Clone(r), 0)); ok {
+		t.Error("accepted with an octet more")
+	}
+}
+
+// The seal keeps damage out; what is behind it must not rely on that.
+func FuzzDecodeRecord(f *testing.F) {
+	f.Add([]byte(encode(sample())))
+	f.Add([]byte(encode(number{codes: []code{{state: live}}})))
+	f.Add([]byte(NewRecord(Name{}, []Name{{}}, nil, nil)))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n, ok := decode(b)
+		if !ok {
+			return
+		}
+		again, ok := decode(encode(n))
+		if !ok || !reflect.DeepEqual(again, n) {
+			t.Errorf("%x\nwas      %+v\nbecame %t %+v", b, n, ok, again)
+		}
+		x := newIndex()
+		x.replace(nil, b)
+		x.replace(b, encode(n))
+		x.replace(encode(n), nil)
+		if len(x.numbers) != 0 {
+			t.Errorf("index keeps %v", x)
+		}
+	})
+}
+
+func TestCodesAreUniform(t *testing.T) {
+	const codes, length = 100_000, 10
+	var counts [length][10]float64
+	for range codes {
+		code := newCode(length)
+		if len(code) != length {
+			t.Fatalf("%q has %d digits", code, len(code))
+		}
+		for i := range code {
+			counts[i][code[i]-'0']++
+		}
+	}
+	// χ² with 9 degrees of freedom: above 50 once in ten million.
+	var all [10]float64
+	for i, digits := range counts {
+		if chi := chiSquare(digits, codes); chi > 50 {
+			t.Errorf("digit %d: χ² = %.1f, %v", i, chi, digits)
+		}
+		for d, n := range digits {
+			all[d] += n
+		}
+	}
+	if chi := chiSquare(all, codes*length); chi > 50 {
+		t.Errorf("all digits: χ² = %.1f, %v", chi, all)
+	}
+}
+
+func chiSquare(counts [10]float64, total float64) (chi float64) {
+	for _, n := range counts {
+		d := n - total/10
+		chi += d * d / (total / 10)
+	}
+	return chi
+}
+
+func TestIDs(t *testing.T) {
+	a, b := newID(noon), newID(noon.Add(time.Millisecond))
+	if a.id()[14] != '7' || len(a.id()) != 36 || !a.Time().Equal(noon) {
+		t.Errorf("%s of %s is no UUIDv7 of noon", a.id(), a.Time())
+	}
+	if bytes.Compare(a[:], b[:]) >= 0 || newID(noon) == a {
+		t.Errorf("%s and %s do not follow each other", a, b)
+	}
+	if got, ok := parseID(a.id()); !ok || got != a {
+		t.Errorf("parsed %s as %s", a.id(), got.id())
+	}
+	for _, s := range []string{"", "x", a.String(), "{" + a.id() + "}", "urn:uuid:" + a.id(), a.id() + " ", "0198A1B2-0000-7000-8000-000000000000"} {
+		if _, ok := parseID(s); ok {
+			t.Errorf("took %q for an id", s)
+		}
+	}
+}
+
+func TestParking(t *testing.T) {
+	p := newParking()
+	progress, final := Receipt{State: "ENROUTE"}, Receipt{State: "DELIVRD", Final: true}
+	for i := range parkedLimit {
+		if !p.put(noon, name(i), progress) {
+			t.Fatalf("receipt %d was refused", i)
+		}
+	}
+	if p.put(noon, name(-1), final) {
+		t.Error("parked one more than the limit")
+	}
+	seven := Name{7}
+	p.drop(seven) // nothing there
+	if p.size(noon.Add(parkedFor-1)) != parkedLimit || p.size(noon.Add(parkedFor)) != 0 {
+		t.Error("receipts leave too early or too late")
+	}
+	later := noon.Add(parkedFor)
+	p.put(later, seven, progress)
+	p.put(later, seven, final)
+	p.put(later, seven, progress)
+	if r, ok := p.find(later, seven); !ok || r != final {
+		t.Errorf("got %v, want the final one", r)
+	}
+	p.drop(seven)
+	if _, ok := p.find(later, seven); ok || p.size(later) != 0 {
+		t.Error("dropped, and still there")
+	}
+}

@@ -1,0 +1,165 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+
+	"otpgw/otpstore"
+)
+
+const (
+	client = "acme"
+	phone  = "+34600000001"
+)
+
+func store(t *testing.T, open Open, p otpstore.Policy) *otpstore.Store {
+	t.Helper()
+	s, err := otpstore.New(open(t, t.TempDir()), make(otpstore.Key, 32), p, nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, s.Run, s.Close)
+	return s
+}
+
+func policy() otpstore.Policy {
+	p := otpstore.DefaultPolicy()
+	p.ResendAfter = 0
+	p.SendLimit = 100
+	return p
+}
+
+func issue(t *testing.T, s *otpstore.Store) otpstore.Issued {
+	t.Helper()
+	i, err := s.Issue(within(t), client, phone)
+	if err != nil {
+		t.Fatalf("Issue: %v", err)
+	}
+	return i
+}
+
+func send(t *testing.T, s *otpstore.Store) otpstore.Issued {
+	t.Helper()
+	i := issue(t, s)
+	if err := s.Sent(within(t), i.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{"m-" + i.ID}}); err != nil {
+		t.Fatalf("Sent: %v", err)
+	}
+	return i
+}
+
+// wrong gives a code that is not the one of i.
+func wrong(i otpstore.Issued, n int) string {
+	code := fmt.Sprintf("%06d", n)
+	if code == i.Code {
+		return "999999x"
+	}
+	return code
+}
+
+// count calls f n times at once and counts the answers.
+func count(n int, f func(i int) error) map[error]int {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	answers := map[error]int{}
+	begin := make(chan struct{})
+	for i := range n {
+		wg.Go(func() {
+			<-begin
+			err := f(i)
+			var limit *otpstore.LimitError
+			if errors.As(err, &limit) {
+				err = errLimit
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			answers[err]++
+		})
+	}
+	close(begin)
+	wg.Wait()
+	return answers
+}
+
+var errLimit = errors.New("limit")
+
+func testWrongGuesses(t *testing.T, open Open) {
+	p := policy()
+	s := store(t, open, p)
+	i := send(t, s)
+	got := count(1000, func(n int) error { return s.Verify(within(t), client, i.ID, wrong(i, n)) })
+	if got[otpstore.ErrWrongCode] != p.MaxAttempts-1 || got[otpstore.ErrFailed] != 1000-p.MaxAttempts+1 {
+		t.Errorf("got %v", got)
+	}
+	v, err := s.Lookup(within(t), i.ID)
+	if err != nil || v.Attempts != p.MaxAttempts || v.State != "locked" {
+		t.Errorf("got %d tries evaluated, state %s, %v; want %d, locked", v.Attempts, v.State, err, p.MaxAttempts)
+	}
+	if err := s.Verify(within(t), client, i.ID, i.Code); !errors.Is(err, otpstore.ErrFailed) {
+		t.Errorf("right code after the lock: %v", err)
+	}
+}
+
+func testRightGuesses(t *testing.T, open Open) {
+	s := store(t, open, policy())
+	i := send(t, s)
+	got := count(100, func(int) error { return s.Verify(within(t), client, i.ID, i.Code) })
+	if got[nil] != 1 || got[otpstore.ErrExpired] != 99 {
+		t.Errorf("got %v, want 1 right and 99 expired", got)
+	}
+}
+
+func testParallelIssues(t *testing.T, open Open) {
+	p := policy()
+	p.SendLimit = 7
+	s := store(t, open, p)
+	got := count(64, func(n int) error {
+		_, err := s.Issue(within(t), fmt.Sprintf("client-%d", n%5), phone)
+		return err
+	})
+	if got[nil] != 7 || got[errLimit] != 57 {
+		t.Errorf("got %v, want 7 issued and 57 refused", got)
+	}
+}
+
+func testParallelSends(t *testing.T, open Open) {
+	s := store(t, open, policy())
+	var issued [20]otpstore.Issued
+	if got := count(len(issued), func(n int) error {
+		var err error
+		if issued[n], err = s.Issue(within(t), client, phone); err == nil {
+			err = s.Sent(within(t), issued[n].ID, otpstore.SendResult{SMSC: "main"})
+		}
+		return err
+	}); got[nil] != len(issued) {
+		t.Fatalf("got %v", got)
+	}
+	got := count(len(issued), func(n int) error { return s.Verify(within(t), client, issued[n].ID, issued[n].Code) })
+	if got[nil] != 1 || got[otpstore.ErrExpired] != len(issued)-1 {
+		t.Errorf("got %v, want 1 right, the others replaced", got)
+	}
+}
+
+// Each receipt comes while its Sent is under way, before it or after it: none is lost.
+func testParallelReceipts(t *testing.T, open Open) {
+	s := store(t, open, policy())
+	for n := range 50 {
+		i, err := s.Issue(within(t), client, fmt.Sprintf("+346000%05d", n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := count(2, func(which int) error {
+			if which == 0 {
+				return s.Sent(within(t), i.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{i.ID}})
+			}
+			return s.Delivered(within(t), otpstore.Receipt{SMSC: "main", MessageID: i.ID, State: "DELIVRD", Final: true, Delivered: true})
+		})
+		v, err := s.Lookup(within(t), i.ID)
+		if got[nil] != 2 || err != nil || v.Receipt != "DELIVRD" || v.DeliveredAt.IsZero() {
+			t.Fatalf("%d: got %v, %+v, %v", n, got, v, err)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package otpstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// A table is the records within one transaction, together with their index.
+type table struct {
+	bucket *bbolt.Bucket
+	index  *index
+}
+
+// read gives the record under key, empty but not nil where it is damaged.
+func read(key, value []byte) Record {
+	if value == nil {
+		return nil
+	}
+	f, ok := Record(value).frame()
+	if newest := f.newest(); !ok || !bytes.Equal(newest[:], key) {
+		return Record{}
+	}
+	return Record(value)
+}
+
+func (t *table) update(now time.Time, ref Ref, step Step) (changed bool, err error) {
+	key, known := t.index.key(ref)
+	var old Record
+	if known {
+		old = read(key[:], t.bucket.Get(key[:]))
+	}
+	next, changed := step(now, old)
+	if !changed {
+		return false, nil
+	}
+	return true, t.replace(key[:], old, next)
+}
+
+// replace puts next in the place of old, which lies under key unless it is nil.
+func (t *table) replace(key []byte, old, next Record) error {
+	t.index.replace(old, next)
+	newest := next.Newest()
+	if old != nil && (len(next) == 0 || !bytes.Equal(newest[:], key)) {
+		if err := t.bucket.Delete(key); err != nil {
+			return err
+		}
+	}
+	if len(next) == 0 {
+		return nil
+	}
+	return t.bucket.Put(newest[:], next)
+}
+
+func (t *table) sweep(now time.Time, after Name, before time.Time, limit int, step Step) (last Name, more, changed bool, err error) {
+	end := make([]byte, 8) // the first 48 bits of an id are its time
+	binary.BigEndian.PutUint64(end, uint64(max(before.UnixMilli(), 0))<<16)
+	keys := make([]Name, 0, limit)
+	c := t.bucket.Cursor()
+	k, _ := c.Seek(after[:])
+	for ; k != nil && len(keys) < limit && bytes.Compare(k, end) < 0; k, _ = c.Next() {
+		if len(k) == len(after) && !bytes.Equal(k, after[:]) {
+			keys = append(keys, Name(k))
+		}
+	}
+	for _, key := range keys {
+		old := read(key[:], t.bucket.Get(key[:]))
+		next, did := step(now, old)
+		if !did {
+			continue
+		}
+		changed = true
+		if err := t.replace(key[:], old, next); err != nil {
+			return Name{}, false, false, err
+		}
+	}
+	if len(keys) < limit {
+		return Name{}, false, changed, nil
+	}
+	return keys[len(keys)-1], true, changed, nil
+}

@@ -1,0 +1,217 @@
+package otpstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// Issued is a code that was reserved. It prints without the code.
+type Issued struct {
+	ID        string    // UUIDv7, 36 characters
+	Code      string    `json:"-"`
+	ExpiresAt time.Time // not before this time, should the message be accepted
+}
+
+// String hides the code.
+func (i Issued) String() string { return i.ID }
+
+// GoString hides the code.
+func (i Issued) GoString() string { return i.ID }
+
+// LogValue hides the code.
+func (i Issued) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", i.ID), slog.Time("expires_at", i.ExpiresAt))
+}
+
+// SendResult is what is known of a message that the SMSC accepted.
+type SendResult struct {
+	SMSC        string
+	MessageIDs  []string  // one for each segment, at most 255
+	SubmittedAt time.Time // may be zero
+	AnsweredAt  time.Time // zero: now
+}
+
+// A Verification is what may be told of one code: neither code nor number.
+type Verification struct {
+	ID, Client   string
+	State        string // "pending", "live", "unknown", "used", "replaced", "locked" or "elapsed"
+	Attempts     int    // wrong codes
+	IssuedAt     time.Time
+	SubmittedAt  time.Time // zero, like the times below, for what has not happened
+	SentAt       time.Time
+	DeliveredAt  time.Time
+	FinishedAt   time.Time
+	ExpiresAt    time.Time
+	SMSC         string
+	MessageIDs   []string
+	Receipt      string // state of the last receipt that decides; "" for none
+	ReceiptError string
+}
+
+// Issue reserves a new code of a client for a number. The reservation is durable when it returns; one of Sent, Discard and Unknown
+// must follow. A *LimitError says that a limit of the number refuses it.
+func (s *Store) Issue(ctx context.Context, client, phone string) (Issued, error) {
+	p := *s.policy.Load()
+	name := newID(time.Now())
+	out := Issued{ID: name.id(), Code: newCode(p.Length)}
+	fresh := code{id: name, client: client, mac: s.keys.code(out.ID, client, out.Code)}
+	index := s.keys.number(phone)
+	var refusal *LimitError
+	err := s.backend.Update(ctx, Ref{ByNumber, index}, s.rule(func(now time.Time, n number) (number, bool) {
+		n.index = index
+		n, refusal = issue(now, p, n, fresh)
+		out.ExpiresAt = now.Add(p.TTL)
+		return n, refusal == nil
+	}))
+	if err != nil {
+		return Issued{}, fmt.Errorf("reserve code: %w", err)
+	}
+	if refusal != nil {
+		s.metrics.limits.WithLabelValues(refusal.Limit).Inc()
+		return Issued{}, refusal
+	}
+	s.metrics.codes.WithLabelValues("issued").Inc()
+	return out, nil
+}
+
+// Sent records that the SMSC accepted the messages of a code. The code can be verified from now on, and the same client's older
+// code for the number no longer. It is ordered before every later call and durable within 20 ms; ErrUnavailable says
+// that it could not be taken on, ErrNotFound that id is none.
+func (s *Store) Sent(ctx context.Context, id string, r SendResult) error {
+	r.MessageIDs = slices.Clone(r.MessageIDs[:min(len(r.MessageIDs), maxMessages)])
+	if r.AnsweredAt.IsZero() {
+		r.AnsweredAt = time.Now()
+	}
+	type delivery struct {
+		name    Name
+		outcome string
+	}
+	var deliveries []delivery // of receipts that were faster
+	return s.note(ctx, "sent", id, func(now time.Time, n number, name Name) (number, bool) {
+		n, changed := sent(now, n, name, r)
+		deliveries = nil
+		for _, m := range r.MessageIDs {
+			name := messageName(r.SMSC, m)
+			if receipt, ok := s.parked.find(time.Now(), name); ok && changed {
+				var found, news bool
+				n, found, news = delivered(n, receipt)
+				deliveries = append(deliveries, delivery{name, receipt.outcome(found, news)})
+			}
+		}
+		return n, changed
+	}, func() {
+		for _, d := range deliveries {
+			s.parked.drop(d.name)
+			s.metrics.receipts.WithLabelValues(d.outcome).Inc()
+		}
+	})
+}
+
+// Discard records that the message of a code was certainly not sent: the reservation is given back. Ordered and durable as Sent.
+func (s *Store) Discard(ctx context.Context, id string) error {
+	return s.note(ctx, "discarded", id, func(_ time.Time, n number, name Name) (number, bool) {
+		return discard(n, name)
+	}, nil)
+}
+
+// Unknown records that nobody knows whether the SMSC accepted the message of a code: it counts, but never verifies. Ordered and
+// durable as Sent.
+func (s *Store) Unknown(ctx context.Context, id string) error {
+	return s.note(ctx, "unknown", id, func(now time.Time, n number, name Name) (number, bool) {
+		return lose(now, n, name)
+	}, nil)
+}
+
+// note queues the outcome of a submit. Only a pending code takes one; any other stays as it is.
+func (s *Store) note(ctx context.Context, outcome, id string, rule func(time.Time, number, Name) (number, bool), kept func()) error {
+	name, ok := parseID(id)
+	if !ok {
+		return ErrNotFound
+	}
+	var changed bool
+	step := s.rule(func(now time.Time, n number) (number, bool) {
+		n, changed = rule(now, n, name)
+		return n, changed
+	})
+	err := s.backend.Note(ctx, Ref{ByID, name}, step, func(err error) {
+		switch {
+		case err != nil:
+			s.metrics.lost.Inc()
+			s.log.Error("outcome of a submit not recorded", "id", id, "outcome", outcome, "err", err)
+		case changed:
+			s.metrics.codes.WithLabelValues(outcome).Inc()
+			if kept != nil {
+				kept()
+			}
+		}
+	})
+	if err != nil {
+		s.metrics.lost.Inc()
+		return fmt.Errorf("record %s: %w", outcome, err)
+	}
+	return nil
+}
+
+// Verify judges the code that a client brings for an id: nil when it is right, and is used from now on; else ErrWrongCode,
+// ErrExpired, ErrFailed or ErrNotFound. The verdict is durable before it is given. ErrUnavailable gives none.
+func (s *Store) Verify(ctx context.Context, client, id, code string) error {
+	name, ok := parseID(id)
+	if !ok {
+		s.metrics.codes.WithLabelValues("not_found").Inc()
+		return ErrNotFound
+	}
+	p := *s.policy.Load()
+	mac := s.keys.code(id, client, code)
+	var verdict error
+	err := s.backend.Update(ctx, Ref{ByID, name}, s.rule(func(now time.Time, n number) (next number, changed bool) {
+		next, changed, verdict = verify(now, p, n, client, name, mac)
+		return next, changed
+	}))
+	if err != nil {
+		return fmt.Errorf("verify code: %w", err)
+	}
+	s.metrics.codes.WithLabelValues(outcomeOf(verdict)).Inc()
+	return verdict
+}
+
+func outcomeOf(verdict error) string {
+	switch {
+	case verdict == nil:
+		return "verified"
+	case errors.Is(verdict, ErrWrongCode):
+		return "wrong"
+	case errors.Is(verdict, ErrFailed):
+		return "failed"
+	case errors.Is(verdict, ErrExpired):
+		return "expired"
+	}
+	return "not_found"
+}
+
+// Lookup tells of a verification, whoever its client is, as it stands after all earlier calls.
+func (s *Store) Lookup(ctx context.Context, id string) (Verification, error) {
+	name, ok := parseID(id)
+	if !ok {
+		return Verification{}, ErrNotFound
+	}
+	var v Verification
+	var found bool
+	err := s.backend.Update(ctx, Ref{ByID, name}, s.rule(func(now time.Time, n number) (number, bool) {
+		i := n.find(name)
+		if found = i >= 0; found {
+			v = n.codes[i].view(now)
+		}
+		return n, false
+	}))
+	switch {
+	case err != nil:
+		return Verification{}, fmt.Errorf("look up: %w", err)
+	case !found:
+		return Verification{}, ErrNotFound
+	}
+	return v, nil
+}

@@ -1,0 +1,133 @@
+package smpp
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"otpgw/smpp/pdu"
+)
+
+const (
+	receiptWorkers = 64               // receipts of one bind that are recorded at once, so that they can share a commit
+	receiptTimeout = 10 * time.Second // for one receipt to be recorded
+)
+
+// A delivery is a receipt that waits to be recorded and acknowledged.
+type delivery struct {
+	session *session
+	answer  pdu.Header // of the acknowledgement, status still open
+	receipt Receipt
+}
+
+// receipts are those of one bind on their way to the func that records them. Receipts of one message go one after the
+// other, in the order of their arrival; others may overtake each other.
+type receipts struct {
+	deliver func(context.Context, Receipt) error
+	limit   int
+	metrics *bindMetrics
+	log     *slog.Logger
+	workers sync.WaitGroup
+
+	mu      sync.Mutex // guards the rest
+	more    sync.Cond
+	queue   []delivery
+	busy    map[string]bool // message ids in work
+	started int
+	idle    int // workers that wait and have not been signalled
+	closed  bool
+}
+
+func newReceipts(deliver func(context.Context, Receipt) error, limit int, m *bindMetrics, log *slog.Logger) *receipts {
+	r := &receipts{deliver: deliver, limit: limit, metrics: m, log: log, busy: make(map[string]bool)}
+	r.more.L = &r.mu
+	return r
+}
+
+// offer queues d, or returns false when the queue is full. It never blocks. ctx must not end before close.
+func (r *receipts) offer(ctx context.Context, d delivery) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) >= r.limit || r.closed {
+		return false
+	}
+	r.queue = append(r.queue, d)
+	if r.idle == 0 && r.started < receiptWorkers {
+		r.started++
+		r.workers.Go(func() { r.work(ctx) })
+		return true
+	}
+	if r.idle > 0 {
+		r.idle-- // here, so that the next offer does not count on the same one
+		r.more.Signal()
+	}
+	return true
+}
+
+// close drops what is queued and returns when no receipt is in work any more.
+func (r *receipts) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.queue = nil
+	r.more.Broadcast()
+	r.mu.Unlock()
+	r.workers.Wait()
+}
+
+func (r *receipts) work(ctx context.Context) {
+	for {
+		d, found := r.take()
+		if !found {
+			return
+		}
+		r.record(ctx, d)
+		r.mu.Lock()
+		delete(r.busy, d.receipt.MessageID)
+		r.mu.Unlock()
+	}
+}
+
+// take waits for the first receipt in the queue whose message has none in work. Whoever ends the work on a message
+// comes here next, so none is left behind.
+func (r *receipts) take() (delivery, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !r.closed {
+		for i, d := range r.queue {
+			if r.busy[d.receipt.MessageID] {
+				continue
+			}
+			r.busy[d.receipt.MessageID] = true
+			if i == 0 {
+				r.queue[0] = delivery{}
+				r.queue = r.queue[1:]
+			} else {
+				r.queue = slices.Delete(r.queue, i, i+1)
+			}
+			return d, true
+		}
+		r.idle++
+		r.more.Wait()
+	}
+	return delivery{}, false
+}
+
+func (r *receipts) record(ctx context.Context, d delivery) {
+	if d.session.over() {
+		return // the SMSC got no answer and sends it again
+	}
+	ctx, cancel := context.WithTimeout(ctx, receiptTimeout)
+	err := r.deliver(ctx, d.receipt)
+	cancel()
+	if err != nil {
+		r.log.Warn("receipt not recorded", "error", err)
+		r.metrics.deferred.WithLabelValues("error").Inc()
+		d.answer.Status = pdu.StatusRxTAppn
+	} else {
+		r.metrics.receipts.WithLabelValues(d.receipt.State).Inc()
+	}
+	r.metrics.receiptSeconds.Observe(time.Since(d.receipt.At).Seconds())
+	d.session.acknowledge(d.answer)
+}

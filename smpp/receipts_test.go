@@ -1,0 +1,200 @@
+package smpp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"otpgw/smpp"
+	"otpgw/smpp/pdu"
+)
+
+func TestReceiptThatIsNotRecordedComesAgain(t *testing.T) {
+	everywhere(t, func(t *testing.T, l *link) {
+		failures := make(chan error, 2)
+		failures <- errors.New("disk full")
+		failures <- nil
+		r := run(t, l, testConfig(), func(context.Context, smpp.Receipt) error { return <-failures })
+		p := r.bound()
+		p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: 5}, receiptFor("x"))
+		p.expectStatus(pdu.DeliverSMResp, pdu.StatusRxTAppn, 5)
+		p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: 6}, receiptFor("x"))
+		p.expectStatus(pdu.DeliverSMResp, pdu.StatusOK, 6)
+		r.stop(p)
+		if n := r.count("dlr_deferred_total", "reason", "error"); n != 1 {
+			t.Errorf("%v deferred, want 1", n)
+		}
+	})
+}
+
+func TestFullQueueOfReceiptsIsAnAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *link) {
+		cfg := testConfig()
+		cfg.ReceiptQueue = 3
+		recorded := make(chan struct{})
+		r := run(t, l, cfg, func(context.Context, smpp.Receipt) error { <-recorded; return nil })
+		p := r.bound()
+		const workers = 64
+		for i := range uint32(workers + 3) {
+			p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: i}, receiptFor(fmt.Sprint(i)))
+			synctest.Wait()
+		}
+		p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: 1000}, receiptFor("one more"))
+		p.expectStatus(pdu.DeliverSMResp, pdu.StatusRxTAppn, 1000)
+		close(recorded)
+		var acknowledged []uint32
+		for range workers + 3 {
+			f := p.expect(pdu.DeliverSMResp)
+			if f.Status != pdu.StatusOK {
+				t.Errorf("status %v", f.Status)
+			}
+			acknowledged = append(acknowledged, f.Sequence)
+		}
+		slices.Sort(acknowledged)
+		for i, sequence := range acknowledged {
+			if sequence != uint32(i) {
+				t.Fatalf("acknowledged %v", acknowledged)
+			}
+		}
+		r.stop(p)
+	})
+}
+
+func TestReceiptThatTakesTooLong(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *link) {
+		r := run(t, l, testConfig(), func(ctx context.Context, _ smpp.Receipt) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		p := r.bound()
+		began := time.Now()
+		p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: 5}, receiptFor("x"))
+		p.expectStatus(pdu.DeliverSMResp, pdu.StatusRxTAppn, 5)
+		if waited := time.Since(began); waited != 10*time.Second {
+			t.Errorf("answered after %v, want 10s", waited)
+		}
+		r.stop(p)
+	})
+}
+
+func TestSlowReceiptsHoldUpNothingElse(t *testing.T) {
+	everywhere(t, func(t *testing.T, l *link) {
+		recorded := make(chan struct{})
+		r := run(t, l, testConfig(), func(context.Context, smpp.Receipt) error { <-recorded; return nil })
+		p := r.bound()
+		for i := range uint32(200) {
+			p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: i}, receiptFor(fmt.Sprint(i)))
+		}
+		c := r.send(t.Context(), hello)
+		p.accept(p.expect(pdu.SubmitSM), "x")
+		r.accepted(c, "x")
+		p.send(pdu.Header{Command: pdu.EnquireLink, Sequence: 9}, nil)
+		p.expectStatus(pdu.EnquireLinkResp, pdu.StatusOK, 9)
+		close(recorded)
+		for range 200 {
+			p.expect(pdu.DeliverSMResp)
+		}
+		r.stop(p)
+	})
+}
+
+func TestReceiptsOfOneMessageKeepTheirOrder(t *testing.T) {
+	everywhere(t, func(t *testing.T, l *link) {
+		var mu sync.Mutex
+		order := make(map[string][]string)
+		inside := make(map[string]int)
+		r := run(t, l, testConfig(), func(_ context.Context, receipt smpp.Receipt) error {
+			mu.Lock()
+			order[receipt.MessageID] = append(order[receipt.MessageID], receipt.State)
+			if inside[receipt.MessageID]++; inside[receipt.MessageID] > 1 {
+				t.Errorf("two receipts of %s at once", receipt.MessageID)
+			}
+			mu.Unlock()
+			defer func() {
+				mu.Lock()
+				inside[receipt.MessageID]--
+				mu.Unlock()
+			}()
+			return nil
+		})
+		p := r.bound()
+		states := []pdu.State{pdu.Enroute, pdu.Accepted, pdu.Enroute, pdu.Delivered}
+		var octets []byte
+		for i, state := range states {
+			for id := range 50 {
+				h := pdu.Header{Command: pdu.DeliverSM, Sequence: uint32(i*50 + id)}
+				octets = append(octets, encode(t, h, &pdu.ShortMessage{ESMClass: 0x04, TLVs: pdu.TLVs{
+					{Tag: pdu.TagReceiptedMessageID, Value: fmt.Append(nil, id, "\x00")}, {Tag: pdu.TagMessageState, Value: []byte{byte(state)}},
+				}})...)
+			}
+		}
+		p.write(octets)
+		for range len(states) * 50 {
+			p.expect(pdu.DeliverSMResp)
+		}
+		r.stop(p)
+		for id, got := range order {
+			if !slices.Equal(got, []string{"ENROUTE", "ACCEPTD", "ENROUTE", "DELIVRD"}) {
+				t.Errorf("receipts of %s: %v", id, got)
+			}
+		}
+		if len(order) != 50 {
+			t.Errorf("receipts of %d messages, want 50", len(order))
+		}
+	})
+}
+
+func TestReceiptInDataSM(t *testing.T) {
+	everywhere(t, func(t *testing.T, l *link) {
+		r := run(t, l, testConfig(), nil)
+		p := r.bound()
+		p.send(pdu.Header{Command: pdu.DataSM, Sequence: 77}, &pdu.DataMessage{ESMClass: 0x04, TLVs: pdu.TLVs{
+			{Tag: pdu.TagReceiptedMessageID, Value: []byte("ab\x00")}, {Tag: pdu.TagMessageState, Value: []byte{5}},
+		}})
+		p.expectStatus(pdu.DataSMResp, pdu.StatusOK, 77)
+		if got := <-r.receipts; got.MessageID != "ab" || got.State != "UNDELIV" || !got.Final || got.Delivered {
+			t.Errorf("receipt %+v", got)
+		}
+		r.stop(p)
+	})
+}
+
+func TestWhatPeopleWriteIsAcknowledgedAndDropped(t *testing.T) {
+	everywhere(t, func(t *testing.T, l *link) {
+		r := run(t, l, testConfig(), func(context.Context, smpp.Receipt) error {
+			t.Error("delivered")
+			return nil
+		})
+		p := r.bound()
+		p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: 1}, &pdu.ShortMessage{Text: []byte("STOP")})
+		p.expectStatus(pdu.DeliverSMResp, pdu.StatusOK, 1)
+		p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: 2}, &pdu.ShortMessage{ESMClass: 0x04, Text: []byte("a receipt without an id")})
+		p.expectStatus(pdu.DeliverSMResp, pdu.StatusOK, 2)
+		r.stop(p)
+		if n := r.count("mo_total"); n != 2 {
+			t.Errorf("%v mobile originated, want 2", n)
+		}
+	})
+}
+
+func TestReceiptsOfALostBindAreNotAcknowledgedElsewhere(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *link) {
+		recorded := make(chan struct{})
+		r := run(t, l, testConfig(), func(context.Context, smpp.Receipt) error { <-recorded; return nil })
+		p := r.bound()
+		p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: 5}, receiptFor("x"))
+		synctest.Wait()
+		p.conn.Close()
+		p = r.bound()
+		close(recorded)
+		synctest.Wait()
+		p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: 6}, receiptFor("x"))
+		p.expectStatus(pdu.DeliverSMResp, pdu.StatusOK, 6)
+		r.stop(p)
+	})
+}

@@ -1,0 +1,82 @@
+package smpp
+
+import (
+	"time"
+
+	"otpgw/smpp/pdu"
+)
+
+// A request is one PDU of ours that wants an answer.
+type request struct {
+	command pdu.Command
+	octets  []byte // of a submit_sm, sequence_number still open; nil where it stands among the control PDUs
+	done    chan outcome
+	timer   *time.Timer
+
+	// Guarded by mu of the session that it was given to.
+	stage stage
+	at    time.Time // when it was handed to the connection
+}
+
+// A stage is how far a request has come.
+type stage byte
+
+const (
+	queued  stage = iota
+	writing       // handed to the connection, which has not said yet how much of it it took
+	written
+	finished // its outcome is in done, or will be at once
+)
+
+func newRequest(c pdu.Command) *request {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return &request{command: c, done: make(chan outcome, 1), timer: timer}
+}
+
+// An outcome is what became of a request.
+type outcome struct {
+	kind    kind
+	reason  string // of notSent and unknown: constant, for metrics and errors
+	lost    bool   // notSent for want of the session only: another may do
+	ghost   bool   // unknown, and the SMSC may still be working on it
+	command pdu.Command
+	status  pdu.Status
+	id      string // message_id
+	at      time.Time
+}
+
+type kind byte
+
+const (
+	answered kind = iota
+	notSent
+	unknown
+)
+
+// Reasons of outcomes without an answer.
+const (
+	reasonLost     = "connection lost"
+	reasonTimeout  = "no answer in time"
+	reasonDeadline = "deadline passed"
+	reasonPartial  = "only some segments accepted"
+)
+
+func (o outcome) accepted() bool { return o.kind == answered && o.status == pdu.StatusOK }
+
+func (o outcome) throttled() bool {
+	return o.kind == answered && (o.status == pdu.StatusThrottled || o.status == pdu.StatusMsgQFul)
+}
+
+// err is the outcome as the caller of Send sees it.
+func (o outcome) err() error {
+	switch {
+	case o.accepted():
+		return nil
+	case o.kind == answered:
+		return &StatusError{Status: uint32(o.status), Command: o.command.String()}
+	case o.kind == notSent:
+		return &UnavailableError{Reason: o.reason, RetryAfter: time.Second}
+	}
+	return &UnknownError{Reason: o.reason}
+}

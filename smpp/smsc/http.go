@@ -1,0 +1,69 @@
+package smsc
+
+import (
+	"embed"
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+//go:embed page
+var pages embed.FS
+
+// Handler serves what the phones received: GET /messages?to=+34600000001 as JSON, newest last, of all phones without
+// to; GET / as a page that follows along.
+func (s *Server) Handler() http.Handler {
+	page := template.Must(template.ParseFS(pages, "page/inbox.html")) // it is part of the program
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /messages", s.serveMessages)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		to := recipient(r.URL.RawQuery)
+		messages := s.Messages(to)
+		slices.Reverse(messages) // a phone shows the newest first
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy",
+			"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		if err := page.Execute(w, struct {
+			To         string
+			Messages   []Message
+			Behaviours []Behaviour
+		}{to, messages[:min(len(messages), shownMessages)], Behaviours()}); err != nil {
+			s.log.Info("page not written", "error", err)
+		}
+	})
+	for _, asset := range []string{"inbox.js", "inbox.css"} {
+		mux.HandleFunc("GET /"+asset, func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFileFS(w, r, pages, "page/"+asset)
+		})
+	}
+	return mux
+}
+
+// shownMessages is how many messages the page shows.
+const shownMessages = 200
+
+func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) {
+	messages := s.Messages(recipient(r.URL.RawQuery))
+	if messages == nil {
+		messages = []Message{} // an empty list, not null
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(messages); err != nil {
+		s.log.Info("messages not written", "error", err)
+	}
+}
+
+// recipient is the parameter to of a query. A + in it is a + and no space: it stands in front of phone numbers.
+func recipient(query string) string {
+	for pair := range strings.SplitSeq(query, "&") {
+		if value, found := strings.CutPrefix(pair, "to="); found {
+			if number, err := url.PathUnescape(value); err == nil {
+				return number
+			}
+		}
+	}
+	return ""
+}
