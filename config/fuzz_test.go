@@ -40,7 +40,7 @@ func FuzzLoad(f *testing.F) {
 		if err := cfg.Validate(); err != nil && faults == 0 {
 			t.Errorf("nothing was said of what Validate refuses: %v", err)
 		}
-		if _, err := config.Load(path); (err != nil) != (faults > 0) {
+		if _, _, err := config.Load(path); (err != nil) != (faults > 0) {
 			t.Errorf("Load says %v, Check says %v", err, problems)
 		}
 	})

@@ -11,17 +11,18 @@ import (
 )
 
 // Load reads the configuration in the file path, with the defaults under it and the environment over it, and everything
-// that it refers to. The error is *Problems, all of them at once and without the warnings, when there is anything to say
-// against it. Load may be called concurrently; every call reads everything anew.
-func Load(path string) (Config, error) {
+// that it refers to. The error is *Problems, all of them at once, when there is anything to say against it; without one the
+// problems are warnings. Load may be called concurrently; every call reads everything anew.
+func Load(path string) (Config, []Problem, error) {
 	cfg, problems := Check(path)
 	if faults := Problems(problems).errors(); len(faults) > 0 {
-		return Config{}, &faults
+		return Config{}, nil, &faults
 	}
-	return cfg, nil
+	return cfg, problems, nil
 }
 
-// Check is Load that also returns warnings. If there are errors among the problems, the configuration must not be used.
+// Check is Load that returns errors and warnings together. If there are errors among the problems, the configuration must
+// not be used.
 func Check(path string) (Config, []Problem) {
 	l := &loader{file: path, schema: configSchema(), overrides: map[string]string{}, secrets: map[string]reflect.Value{}}
 	cfg := l.load()

@@ -109,22 +109,22 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		"smpp.password/x": "not a directory",
 	} {
 		path := filepath.Join(dir, name)
-		_, err := config.Load(path)
+		_, _, err := config.Load(path)
 		if err == nil || err.Error() != path+": "+want {
 			t.Errorf("%q: got %v, want %s", name, err, want)
 		}
 	}
-	if _, err := config.Load(""); err == nil || err.Error() != "configuration file: no such file or directory" {
+	if _, _, err := config.Load(""); err == nil || err.Error() != "configuration file: no such file or directory" {
 		t.Errorf("no path: got %v", err)
 	}
 	if os.Geteuid() != 0 { // root may read everything
 		path := write(t, dir, "mine.toml", whole, 0o000)
-		if _, err := config.Load(path); err == nil || err.Error() != path+": permission denied" {
+		if _, _, err := config.Load(path); err == nil || err.Error() != path+": permission denied" {
 			t.Errorf("unreadable: got %v", err)
 		}
 	}
 	write(t, dir, "big.toml", whole+strings.Repeat("#", 1<<20-len(whole)-200), 0o600)
-	if _, err := config.Load(filepath.Join(dir, "big.toml")); err != nil {
+	if _, _, err := config.Load(filepath.Join(dir, "big.toml")); err != nil {
 		t.Errorf("a file just below the limit: %v", err)
 	}
 }
@@ -149,7 +149,7 @@ func TestLoadConcurrently(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 10 {
-				got, err := config.Load(path)
+				got, _, err := config.Load(path)
 				if err != nil {
 					t.Error(err)
 					return

@@ -231,7 +231,7 @@ func TestBadFilesNameEveryPlace(t *testing.T) {
 func TestProblemsAreOneError(t *testing.T) {
 	dir := folder(t)
 	path := write(t, dir, "otpgw.toml", "[otp]\ntll = \"5m\"\nlenght = 6\n", 0o600)
-	_, err := config.Load(path)
+	_, _, err := config.Load(path)
 	problems, is := err.(*config.Problems)
 	if !is || len(*problems) != 3 {
 		t.Fatalf("got %v, want three problems and no warning", err)

@@ -42,12 +42,12 @@ func TestReferenceLoads(t *testing.T) {
 	}
 
 	path := write(t, dir, "otpgw.toml", reference, 0o600)
-	asIs, err := config.Load(path)
+	asIs, _, err := config.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, dir, "otpgw.toml", commented.ReplaceAllString(reference, "$1"), 0o600)
-	spelledOut, err := config.Load(path)
+	spelledOut, _, err := config.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}

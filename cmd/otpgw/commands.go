@@ -24,7 +24,8 @@ func newRootCommand(reload <-chan os.Signal) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "otpgw",
 		Short:         "One-time codes by SMS: CAMARA One Time Password SMS beside an operator's SMSC",
-		Args:          cobra.NoArgs,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          chooseCommand,
 		SilenceErrors: true, // exitCode prints them
 		SilenceUsage:  true,
 	}
@@ -98,7 +99,7 @@ func newCheckConfigCommand() *cobra.Command {
 }
 
 func newConfigCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Print what can be configured", Args: usage(cobra.NoArgs)}
+	cmd := &cobra.Command{Use: "config", Short: "Print what can be configured", Args: cobra.ArbitraryArgs, RunE: chooseCommand}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "reference",
 		Short: "Print every key with its meaning, range and default, as a file to start from",
@@ -109,7 +110,7 @@ func newConfigCommand() *cobra.Command {
 }
 
 func newTokenCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Make access tokens for the token file", Args: usage(cobra.NoArgs)}
+	cmd := &cobra.Command{Use: "token", Short: "Make access tokens for the token file", Args: cobra.ArbitraryArgs, RunE: chooseCommand}
 	var client string
 	var life time.Duration
 	issue := &cobra.Command{
@@ -119,6 +120,9 @@ func newTokenCommand() *cobra.Command {
 holds only the SHA-256 of the token: give the token to the client, it cannot be had from the file.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if client == "" {
+				return invalidError{errors.New("--client is missing: must be the id of a [[client]]")}
+			}
 			if life <= 0 {
 				return invalidError{fmt.Errorf("--expires-in %v: must be more than 0", life)}
 			}
@@ -129,9 +133,6 @@ holds only the SHA-256 of the token: give the token to the client, it cannot be 
 	}
 	issue.Flags().StringVar(&client, "client", "", "`id` of the [[client]] that the token stands for")
 	issue.Flags().DurationVar(&life, "expires-in", 90*24*time.Hour, "how long the token is valid")
-	if err := issue.MarkFlagRequired("client"); err != nil {
-		panic(err) // the flag is defined two lines above
-	}
 	cmd.AddCommand(issue)
 	return cmd
 }
@@ -163,6 +164,14 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// chooseCommand is what a command does that only groups others.
+func chooseCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	return invalidError{fmt.Errorf("unknown command %q (see %s --help)", args[0], cmd.CommandPath())}
 }
 
 // count is "1 error", "2 errors".

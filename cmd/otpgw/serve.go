@@ -13,7 +13,7 @@ import (
 
 // serve runs the daemon with the configuration in path until ctx ends. A value on reload makes it read path again.
 func serve(ctx context.Context, path string, reload <-chan os.Signal) error {
-	cfg, err := config.Load(path)
+	cfg, warnings, err := config.Load(path)
 	if err != nil {
 		return invalidError{fmt.Errorf("invalid configuration, nothing was started\n%w", err)}
 	}
@@ -21,6 +21,7 @@ func serve(ctx context.Context, path string, reload <-chan os.Signal) error {
 	level.Set(slogLevel(cfg.Log))
 	log := newLogger(os.Stderr, cfg.Log.Format, level)
 
+	warn(log, warnings)
 	d, err := newDaemon(cfg, log, level)
 	if err != nil {
 		return err
@@ -52,8 +53,9 @@ func serve(ctx context.Context, path string, reload <-chan os.Signal) error {
 func (d *daemon) reloadFrom(path string) {
 	notify(d.log, systemd.SdNotifyReloading)
 	defer notify(d.log, systemd.SdNotifyReady)
-	cfg, err := config.Load(path)
+	cfg, warnings, err := config.Load(path)
 	if err == nil {
+		warn(d.log, warnings)
 		err = d.reload(cfg)
 	}
 	if err != nil {
@@ -62,6 +64,13 @@ func (d *daemon) reloadFrom(path string) {
 		return
 	}
 	d.reloads.loaded()
+}
+
+// warn logs what is valid in a configuration and still looks like a mistake.
+func warn(log *slog.Logger, problems []config.Problem) {
+	for _, p := range problems {
+		log.Warn("configuration", "key", p.Key, "problem", p.Message, "file", p.File, "line", p.Line)
+	}
 }
 
 // notify tells systemd, where it started us, what we are doing.

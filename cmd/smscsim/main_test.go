@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"otpgw/smpp/smsc"
+)
+
+func TestListNamesEverything(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"--list"}, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range smsc.Profiles() {
+		if !strings.Contains(out.String(), p.Name) {
+			t.Errorf("profile %s is not listed", p.Name)
+		}
+	}
+	for _, b := range smsc.Behaviours() {
+		if !strings.Contains(out.String(), b.Suffix+" ") || !strings.Contains(out.String(), b.Description) {
+			t.Errorf("behaviour %s is not listed", b.Name)
+		}
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for _, args := range [][]string{{"--profile", "nonesuch"}, {"--frobnicate"}, {"surplus"}} {
+		if err := run(t.Context(), args, io.Discard); !errors.As(err, new(usageError)) {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+	if err := run(t.Context(), []string{"--help"}, io.Discard); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("--help: %v", err)
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, args := range [][]string{
+		{"--listen", l.Addr().String()},
+		{"--listen", "127.0.0.1:0", "--http", l.Addr().String()},
+	} {
+		if err := run(t.Context(), args, io.Discard); err == nil || !strings.Contains(err.Error(), "address already in use") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
+// lines hands out what is written to it, a line at a time.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+	c    chan string
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(b)
+	for {
+		line, rest, found := strings.Cut(l.text.String(), "\n")
+		if !found {
+			return len(b), nil
+		}
+		l.text.Reset()
+		l.text.WriteString(rest)
+		l.c <- line
+	}
+}
+
+func TestServesUntilItIsTold(t *testing.T) {
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	out := &lines{c: make(chan string, 10)}
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, []string{"--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"}, out) }()
+	if line := <-out.c; !strings.HasPrefix(line, "SMPP  127.0.0.1:") || !strings.HasSuffix(line, "(profile normal)") {
+		t.Errorf("first line %q", line)
+	}
+	inbox, found := strings.CutPrefix(<-out.c, "inbox ")
+	if !found {
+		t.Fatal("no inbox")
+	}
+	resp, err := http.Get(inbox + "messages?to=+34600000001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil || strings.TrimSpace(string(body)) != "[]" {
+		t.Errorf("%s, %v", body, err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
