@@ -13,7 +13,7 @@ import (
 // serveFails starts a daemon with that configuration and returns what it said when it refused to run.
 func serveFails(t *testing.T, config string) (code int, said string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, "serve", "--config", config)
+	cmd := exec.CommandContext(t.Context(), program, "serve", "--config", config)
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		t.Fatalf("otpgw served: %s", out)
@@ -97,7 +97,7 @@ func TestInvalidConfigurationNamesEveryPlace(t *testing.T) {
 	p.replace("[otp]\n", "[otp]\ntll = \"5m\"\n")
 	p.replace("window = 50", "window = 0")
 
-	check := exec.Command(binary, "check-config", p.config)
+	check := exec.Command(program, "check-config", p.config)
 	out, err := check.Output()
 	if code := check.ProcessState.ExitCode(); code != 2 {
 		t.Errorf("check-config: exit %d (%v)", code, err)

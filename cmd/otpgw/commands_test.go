@@ -14,7 +14,7 @@ import (
 func otpgw(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err strings.Builder
-	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Stdout, cmd.Stderr = &out, &err
 	if failure := cmd.Run(); cmd.ProcessState == nil {
 		t.Fatal(failure)

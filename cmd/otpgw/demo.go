@@ -29,6 +29,18 @@ const (
 	apiPath     = "/one-time-password-sms/v1"
 )
 
+// The bodies of CAMARA One Time Password SMS, as a client writes them.
+type (
+	sendCodeBody struct {
+		PhoneNumber string `json:"phoneNumber"`
+		Message     string `json:"message"`
+	}
+	validateCodeBody struct {
+		AuthenticationID string `json:"authenticationId"`
+		Code             string `json:"code"`
+	}
+)
+
 // A demonstration is the daemon, an SMSC simulator and a client in one process, telling what happens between them.
 type demonstration struct {
 	out     io.Writer
@@ -123,8 +135,7 @@ func (d *demonstration) tell(ctx context.Context) error {
 	var sent struct {
 		AuthenticationID string `json:"authenticationId"`
 	}
-	body := map[string]string{"phoneNumber": demoNumber, "message": "{{code}} is your code for Demo Shop"}
-	answer, err := d.post(ctx, "/send-code", body, http.StatusOK)
+	answer, err := d.post(ctx, "/send-code", sendCodeBody{demoNumber, "{{code}} is your code for Demo Shop"}, http.StatusOK)
 	if err != nil {
 		return err
 	}
@@ -153,8 +164,7 @@ func (d *demonstration) tell(ctx context.Context) error {
 		{code, http.StatusNoContent, ""},
 		{code, http.StatusBadRequest, "ONE_TIME_PASSWORD_SMS.VERIFICATION_EXPIRED"}, // a code works once
 	} {
-		body := map[string]string{"authenticationId": sent.AuthenticationID, "code": step.code}
-		answer, err := d.post(ctx, "/validate-code", body, step.status)
+		answer, err := d.post(ctx, "/validate-code", validateCodeBody{sent.AuthenticationID, step.code}, step.status)
 		if err != nil {
 			return err
 		}
@@ -183,7 +193,7 @@ func (d *demonstration) awaitReady(ctx context.Context) error {
 }
 
 // post sends one request, prints it with its answer, and returns the answer's body if the status is the wanted one.
-func (d *demonstration) post(ctx context.Context, operation string, body map[string]string, want int) ([]byte, error) {
+func (d *demonstration) post(ctx context.Context, operation string, body any, want int) ([]byte, error) {
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		return nil, err

@@ -30,8 +30,8 @@ import (
 // patience is how long a test waits for what should take milliseconds; only a failing test waits as long.
 const patience = 30 * time.Second
 
-// binary is the path of the otpgw that the tests run; TestMain builds it.
-var binary string
+// program is the path of the otpgw that the tests run; TestMain builds it.
+var program string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -41,8 +41,8 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "otpgw")
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-X main.version=test", "-o", binary, ".")
+		program = filepath.Join(dir, "otpgw")
+		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-X main.version=test", "-o", program, ".")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
@@ -82,6 +82,7 @@ type plantConfig struct {
 	tokens  string            // more [[token]] tables
 	sim     smsc.Config
 	level   string
+	relay   func(t *testing.T, smsc string) string // stands between daemon and SMSC where it is set
 }
 
 func otp(key, value string) plantOption { return func(c *plantConfig) { c.otp[key] = value } }
@@ -102,6 +103,9 @@ func newPlant(t testing.TB, options ...plantOption) *plant {
 	p.client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 1024}}
 	p.config = filepath.Join(p.dir, "otpgw.toml")
 	p.startSMSC(c.sim)
+	if c.relay != nil {
+		p.smpp = c.relay(t.(*testing.T), p.smpp)
+	}
 
 	p.write("smpp.password", "secret1\n", 0o600)
 	p.write("tokens.toml", tokenStanza(p.token, "acme", time.Now().Add(time.Hour))+c.tokens, 0o600)
@@ -201,7 +205,7 @@ func (p *plant) logged() string {
 // start starts the process and waits until it says that it is ready.
 func (p *plant) start() {
 	p.t.Helper()
-	cmd := exec.Command(binary, "serve", "--config", p.config)
+	cmd := exec.Command(program, "serve", "--config", p.config)
 	cmd.Stdout, cmd.Stderr = p, p
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)

@@ -150,7 +150,7 @@ func TestAbsentSMSCIsNoBootFailure(t *testing.T) {
 	id, code := p.send(number(1))
 	p.kill()
 	p.replace(p.smpp, freePort(t))
-	cmd := exec.Command(binary, "serve", "--config", p.config)
+	cmd := exec.Command(program, "serve", "--config", p.config)
 	cmd.Stdout, cmd.Stderr = p, p
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func TestAbsentSMSCIsNoBootFailure(t *testing.T) {
 }
 
 func TestDemoTellsTheWholeStory(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), binary, "demo").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), program, "demo").CombinedOutput()
 	if err != nil {
 		t.Fatalf("demo: %v\n%s", err, out)
 	}
