@@ -282,6 +282,7 @@ func demoConfig(dir, smscAddress, token string) (config.Config, error) {
 	account := config.DefaultSMSC()
 	account.Name, account.Address = "smsc-a", smscAddress
 	account.SystemID, account.Password = "otpgw", "demo"
+	account.Binds = 1
 	cfg.SMSC = append(cfg.SMSC[:0], account)
 	client := httpapi.DefaultClient()
 	client.ID, client.Sender = demoClient, "DEMO"
