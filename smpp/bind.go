@@ -20,7 +20,7 @@ const (
 
 // The states of a bind.
 const (
-	stateIdle       = "idle" // before Run and after it
+	stateIdle       = "idle" // before its first attempt and after Run
 	stateConnecting = "connecting"
 	stateBinding    = "binding"
 	stateBound      = "bound"

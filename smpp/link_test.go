@@ -205,6 +205,34 @@ func TestNoBindFailsFast(t *testing.T) {
 	})
 }
 
+func TestSendBeforeRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool, err := smpp.NewPool(testConfig(), func(context.Context, smpp.Receipt) error { return nil }, nil, discard())
+		if err != nil {
+			t.Fatal(err)
+		}
+		smpp.SetDialer(pool, func(context.Context) (net.Conn, error) { return nil, errors.New("no route") })
+		began := time.Now()
+		sent := make(chan error, 1)
+		go func() {
+			_, err := pool.Send(t.Context(), hello)
+			sent <- err
+		}()
+		time.Sleep(500 * time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- pool.Run(ctx) }()
+		isUnavailable(t, <-sent)
+		if waited := time.Since(began); waited != 1500*time.Millisecond {
+			t.Errorf("waited %v, want 1.5s: one after Run began", waited)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	})
+}
+
 func TestSendWaitsForTheFirstBind(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *link) {
 		r := run(t, l, testConfig(), nil)

@@ -46,7 +46,7 @@ type Pool struct {
 type BindStatus struct {
 	Name string
 	// State is "connecting", "binding", "bound", "draining", "unbinding", "backoff", "blocked" (refused for its
-	// credentials) or "idle" (before Run and after it).
+	// credentials) or "idle" (before its first attempt and after Run).
 	State string
 	// Since is when that state began.
 	Since time.Time

@@ -1,6 +1,7 @@
 package smpp
 
 import (
+	"encoding/binary"
 	"time"
 
 	"otpgw/smpp/pdu"
@@ -33,6 +34,9 @@ func newRequest(c pdu.Command) *request {
 	timer.Stop()
 	return &request{command: c, done: make(chan outcome, 1), timer: timer}
 }
+
+// sequence is the one that write has put into the PDU.
+func (r *request) sequence() uint32 { return binary.BigEndian.Uint32(r.octets[12:]) }
 
 // An outcome is what became of a request.
 type outcome struct {

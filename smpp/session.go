@@ -2,14 +2,12 @@ package smpp
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,7 +19,6 @@ import (
 const (
 	ghostLife   = 30 * time.Second // how long an answer that is late still counts against the window
 	flushTime   = time.Second      // for the last words on a connection that ends
-	pduTimeout  = 10 * time.Second // for a PDU that has begun to be all there
 	maxControl  = 1 << 20          // octets of control PDUs that a peer may leave unread
 	maxSequence = 0x7FFFFFFF       // SMPP 3.4 §3.2
 )
@@ -96,38 +93,6 @@ func (s *session) read(ctx context.Context) {
 		default:
 		}
 	}
-}
-
-// A stream is the connection as the reader of PDUs sees it: one may begin whenever it likes, but must then end in time.
-type stream struct {
-	conn         net.Conn
-	begun, armed bool
-}
-
-func (s *stream) next(r *pdu.Reader) (pdu.Frame, error) {
-	s.begun = false
-	if s.armed {
-		s.armed = false
-		if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
-			return pdu.Frame{}, err
-		}
-	}
-	if err := r.Wait(); err != nil {
-		return pdu.Frame{}, err
-	}
-	s.begun = true
-	return r.Next()
-}
-
-// Read sets a deadline only when a PDU has not come in one piece, which is rare.
-func (s *stream) Read(p []byte) (int, error) {
-	if s.begun && !s.armed {
-		s.armed = true
-		if err := s.conn.SetReadDeadline(time.Now().Add(pduTimeout)); err != nil {
-			return 0, err
-		}
-	}
-	return s.conn.Read(p)
 }
 
 func (s *session) readFailed(err error) {
@@ -412,9 +377,6 @@ func (s *session) abandon(r *request, reason string) outcome {
 	return outcome{kind: unknown, reason: reason, ghost: true}
 }
 
-// sequence is the one that write has put into the PDU.
-func (r *request) sequence() uint32 { return binary.BigEndian.Uint32(r.octets[12:]) }
-
 // bury frees the places of late answers that are not expected any more, and says how long until the next one.
 func (s *session) bury(now time.Time) time.Duration {
 	next, gone := time.Duration(1<<62), 0
@@ -432,92 +394,6 @@ func (s *session) bury(now time.Time) time.Duration {
 		s.windows.exorcise(s, gone)
 	}
 	return next
-}
-
-// A chunk is a request in a write: its number, and where it ends in the octets of the write.
-type chunk struct {
-	sequence uint32
-	end      int
-}
-
-// write puts on the wire what is queued, all of it in one go. It closes the connection at the end.
-func (s *session) write() {
-	defer s.conn.Close()
-	var (
-		octets []byte
-		chunks []chunk
-		more   bool
-	)
-	for {
-		if octets, chunks, more = s.collect(octets[:0], chunks[:0]); !more {
-			return
-		}
-		n, err := s.conn.Write(octets)
-		s.wrote(chunks, n, err)
-		if err != nil {
-			s.end(endWriteError, err)
-			return
-		}
-	}
-}
-
-// collect waits for something to write and appends it to octets. A request is registered here, before it is written, so
-// that no answer can be early. It returns false when the session ended and nothing is left to say.
-func (s *session) collect(octets []byte, chunks []chunk) ([]byte, []chunk, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.control) == 0 && len(s.submits) == 0 && !s.ended {
-		s.more.Wait()
-		// Others that are about to send get in, and one write does for all.
-		s.mu.Unlock()
-		runtime.Gosched()
-		s.mu.Lock()
-	}
-	octets = append(octets, s.control...)
-	s.control = s.control[:0]
-	if s.ended {
-		return octets, chunks, len(octets) > 0
-	}
-	now := time.Now()
-	for i, r := range s.submits {
-		s.sequence = nextSequence(s.sequence)
-		binary.BigEndian.PutUint32(r.octets[12:], s.sequence)
-		octets = append(octets, r.octets...)
-		r.stage, r.at = writing, now
-		s.inflight[s.sequence] = r
-		chunks = append(chunks, chunk{sequence: s.sequence, end: len(octets)})
-		s.submits[i] = nil
-	}
-	s.metrics.out[pdu.SubmitSM].Add(float64(len(s.submits)))
-	s.submits = s.submits[:0]
-	if err := s.conn.SetWriteDeadline(now.Add(s.writeTime)); err != nil {
-		s.log.Debug("write deadline not set", "error", err) // Write will say the same
-	}
-	return octets, chunks, true
-}
-
-// wrote takes note of how much the connection took: a PDU whose last octet it did not take cannot have been understood.
-func (s *session) wrote(chunks []chunk, n int, err error) {
-	var unsent, lost []*request
-	s.mu.Lock()
-	for _, c := range chunks {
-		r, found := s.inflight[c.sequence] // it may be answered already, and at work for another message
-		switch {
-		case !found || r.stage != writing:
-		case err != nil && c.end > n:
-			delete(s.inflight, c.sequence)
-			r.stage = finished
-			unsent = append(unsent, r)
-		case s.ended:
-			delete(s.inflight, c.sequence)
-			r.stage = finished
-			lost = append(lost, r)
-		default:
-			r.stage = written
-		}
-	}
-	s.mu.Unlock()
-	s.fail(unsent, lost)
 }
 
 // withdraw empties the queue and returns what was in it. It is called with mu held.

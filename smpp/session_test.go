@@ -309,6 +309,7 @@ func TestReceiptInOneSegmentWithTheBindsAnswer(t *testing.T) {
 		if got := <-r.receipts; got.MessageID != "early" {
 			t.Errorf("receipt %+v", got)
 		}
+		r.link.settle(r)
 		r.stop(p)
 	})
 }

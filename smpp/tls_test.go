@@ -102,6 +102,7 @@ func TestTLSRefusesAnotherCertificate(t *testing.T) {
 		"system's":          func(*smpp.Config) {},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			overTLS(t, cert, change, func(pool *smpp.Pool) {
 				_, err := pool.Send(t.Context(), hello)
 				isUnavailable(t, err)

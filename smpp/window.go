@@ -140,15 +140,9 @@ func (w *windows) acquire(ctx context.Context) (*session, error) {
 	}
 	waiting := &waiter{ready: make(chan struct{})}
 	place := w.line.PushBack(waiting)
-	grace := time.Until(w.grace)
 	w.mu.Unlock()
 
-	var over <-chan time.Time
-	if grace > 0 {
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
-		over = timer.C
-	}
+	over := w.graceOver()
 	for {
 		select {
 		case <-waiting.ready:
@@ -159,9 +153,19 @@ func (w *windows) acquire(ctx context.Context) (*session, error) {
 			if err := w.check(); err != nil {
 				return w.leave(place, waiting, err)
 			}
-			over = nil
+			over = w.graceOver() // not yet where Run began while we waited
 		}
 	}
+}
+
+// graceOver fires when one may no longer wait while nothing is bound; it is nil when that time has passed.
+func (w *windows) graceOver() <-chan time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if left := time.Until(w.grace); left > 0 {
+		return time.After(left)
+	}
+	return nil
 }
 
 // leave gives up a place in the line, unless its turn has come just now.
