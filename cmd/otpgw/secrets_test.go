@@ -25,12 +25,15 @@ func TestNothingSecretIsLeftBehind(t *testing.T) {
 			p.validate(id, wrongFor(code))
 		}
 	}
-	metrics := p.metrics()
+	var metrics strings.Builder // names and labels: a value may look like a code by chance
+	for line := range strings.Lines(p.metrics()) {
+		metrics.WriteString(line[:max(0, strings.LastIndexByte(strings.TrimSpace(line), ' '))] + "\n")
+	}
 	if code := p.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 
-	found := map[string][]byte{"log": []byte(p.logged()), "metrics": []byte(metrics)}
+	found := map[string][]byte{"log": []byte(p.logged()), "metrics": []byte(metrics.String())}
 	err := filepath.WalkDir(filepath.Join(p.dir, "data"), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
