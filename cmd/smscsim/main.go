@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -20,8 +21,12 @@ import (
 	"otpgw/smpp/smsc"
 )
 
+// version is set by the linker (Makefile).
+var version = "unversioned"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal kills
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	switch {
@@ -42,20 +47,29 @@ func (e usageError) Error() string { return e.err.Error() }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("smscsim", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // a mistake is one line, which main prints
 	listen := flags.String("listen", "127.0.0.1:2775", "`address` for SMPP")
 	web := flags.String("http", "127.0.0.1:8025", "`address` of the phone's inbox; \"\" for none")
 	profile := flags.String("profile", "normal", "how the SMSC behaves: "+names())
 	systemID := flags.String("system-id", "", "the only system_id that may bind; \"\" admits all")
 	password := flags.String("password", "", "its password; \"\" admits all")
 	list := flags.Bool("list", false, "print the profiles, and the numbers that make it misbehave, and end")
+	showVersion := flags.Bool("version", false, "print the version, and end")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(out, "Usage of smscsim:")
+			flags.SetOutput(out)
+			flags.PrintDefaults()
 			return err
 		}
 		return usageError{err}
 	}
 	if flags.NArg() > 0 {
 		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}
+	}
+	if *showVersion {
+		fmt.Fprintf(out, "smscsim %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return nil
 	}
 	if *list {
 		printList(out)
@@ -69,6 +83,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	cfg.FirstID = uint64(time.Now().Unix()) // so that no id comes again after a restart
 	return serve(ctx, *listen, *web, *profile, cfg, out)
 }
+
+// drainTimeout is how long requests for the inbox may take when the simulator ends.
+const drainTimeout = 2 * time.Second
 
 // serve runs the simulator until ctx ends.
 func serve(ctx context.Context, listen, web, profile string, cfg smsc.Config, out io.Writer) error {
@@ -95,11 +112,19 @@ func serve(ctx context.Context, listen, web, profile string, cfg smsc.Config, ou
 			ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 			WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
 		}
-		closed := context.AfterFunc(ctx, func() { _ = hs.Close() }) // Serve then says that it was closed
-		defer closed()
+		drained := make(chan struct{})
+		context.AfterFunc(ctx, func() { // Serve then says that it was closed
+			defer close(drained)
+			patience, stop := context.WithTimeout(context.Background(), drainTimeout)
+			defer stop()
+			if hs.Shutdown(patience) != nil {
+				_ = hs.Close() // whoever still reads has had time
+			}
+		})
 		go func() { // ends with ctx; awaited below
 			err := hs.Serve(wl)
 			cancel()
+			<-drained
 			if errors.Is(err, http.ErrServerClosed) {
 				err = nil
 			}

@@ -39,8 +39,16 @@ func TestWrongUsage(t *testing.T) {
 			t.Errorf("%q: %v", args, err)
 		}
 	}
-	if err := run(t.Context(), []string{"--help"}, io.Discard); !errors.Is(err, flag.ErrHelp) {
-		t.Errorf("--help: %v", err)
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"--help"}, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "-profile") {
+		t.Errorf("--help: %v, %s", err, out.String())
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"--version"}, &out); err != nil || !strings.HasPrefix(out.String(), "smscsim unversioned (go") {
+		t.Errorf("%q, %v", out.String(), err)
 	}
 }
 

@@ -2,11 +2,16 @@ package smsc
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"otpgw/smpp/pdu"
 )
 
-const maxAssemblies = 1000 // messages of which a segment is missing
+// What is kept of messages of which a segment is missing; the one that a segment came for last is kept whatever its size.
+const (
+	maxAssemblies     = 1000
+	maxAssemblyOctets = 8 << 20
+)
 
 // A part is one segment with its place in the message.
 type part struct {
@@ -45,35 +50,46 @@ type assemblyKey struct {
 }
 
 // An assembly holds the segments of messages that are not complete.
-type assembly map[assemblyKey][][]byte
+type assembly struct {
+	messages map[assemblyKey][][]byte
+	octets   int // of all of them
+}
 
 // add returns the octets of the whole message and the number of its segments when p was the last of them; 0 segments
 // otherwise.
-func (a assembly) add(m *pdu.ShortMessage, p part) (octets []byte, segments int) {
+func (a *assembly) add(m *pdu.ShortMessage, p part) (octets []byte, segments int) {
 	if p.total <= 1 {
 		return p.octets, 1
 	}
 	key := assemblyKey{m.Source.Number, m.Destination.Number, p.reference, p.total}
-	parts := a[key]
+	parts := a.messages[key]
 	if parts == nil {
-		for oldest := range a { // any will do: whoever leaves a thousand messages incomplete is testing this bound
-			if len(a) < maxAssemblies {
-				break
-			}
-			delete(a, oldest)
-		}
 		parts = make([][]byte, p.total)
-		a[key] = parts
 	}
+	a.octets += len(p.octets) - len(parts[p.number-1])
 	parts[p.number-1] = p.octets
-	for _, octets := range parts {
-		if octets == nil {
-			return nil, 0
+	if parts[p.number-1] == nil {
+		parts[p.number-1] = []byte{} // nil is a segment that is missing
+	}
+	a.messages[key] = parts
+	if !slices.ContainsFunc(parts, func(octets []byte) bool { return octets == nil }) {
+		a.forget(key)
+		return slices.Concat(parts...), len(parts)
+	}
+	for other := range a.messages { // any will do: whoever leaves a thousand messages incomplete is testing this bound
+		if len(a.messages) <= maxAssemblies && a.octets <= maxAssemblyOctets {
+			break
+		}
+		if other != key {
+			a.forget(other)
 		}
 	}
-	delete(a, key)
-	for _, part := range parts {
-		octets = append(octets, part...)
+	return nil, 0
+}
+
+func (a *assembly) forget(key assemblyKey) {
+	for _, octets := range a.messages[key] {
+		a.octets -= len(octets)
 	}
-	return octets, len(parts)
+	delete(a.messages, key)
 }

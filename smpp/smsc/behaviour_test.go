@@ -1,6 +1,7 @@
 package smsc_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,11 @@ func numberFor(t *testing.T, name string) string {
 	return ""
 }
 
+// refused says whether a behaviour brings no message to the phone.
+func refused(name string) bool {
+	return slices.Contains([]string{"bad-destination", "throttled", "system-error", "drop-before"}, name)
+}
+
 func TestEachBehaviourDoesWhatItSays(t *testing.T) {
 	expect := func(c *client, id string, states ...pdu.State) {
 		c.t.Helper()
@@ -29,13 +35,7 @@ func TestEachBehaviourDoesWhatItSays(t *testing.T) {
 			}
 		}
 	}
-	quiet := func(c *client) { // nothing but the answer to enquire_link comes
-		c.t.Helper()
-		c.write(pdu.Header{Command: pdu.EnquireLink, Sequence: 99}, nil)
-		if f := c.read(); f.Command != pdu.EnquireLinkResp || f.Sequence != 99 {
-			c.t.Errorf("%+v", f.Header)
-		}
-	}
+	quiet := (*client).enquire
 	does := map[string]func(c *client){
 		"delivered":   func(c *client) { expect(c, c.answer(7, 0), pdu.Delivered); quiet(c) },
 		"undelivered": func(c *client) { expect(c, c.answer(7, 0), pdu.Undeliverable); quiet(c) },
@@ -60,7 +60,13 @@ func TestEachBehaviourDoesWhatItSays(t *testing.T) {
 		"system-error":    func(c *client) { c.answer(7, pdu.StatusSysErr); quiet(c) },
 		"no-answer":       func(c *client) { c.receipt(pdu.StatusOK); quiet(c) },
 		"drop-before":     func(c *client) { c.closed() },
-		"drop-after":      func(c *client) { c.closed() },
+		"drop-after": func(c *client) {
+			c.closed()
+			again := bound(c.t, c.conn.RemoteAddr().String())
+			if r, _ := again.receipt(pdu.StatusOK); r.State != pdu.Delivered {
+				c.t.Errorf("receipt %+v", r)
+			}
+		},
 		"garbage": func(c *client) {
 			if f, err := c.reader.Next(); err == nil {
 				c.t.Errorf("a PDU: %+v", f)
@@ -103,13 +109,37 @@ func TestEachBehaviourDoesWhatItSays(t *testing.T) {
 			c := bound(t, address)
 			c.submit(7, numberFor(t, b.Name), "hello")
 			do(c)
-			refused := map[string]bool{"bad-destination": true, "throttled": true, "system-error": true, "drop-before": true}
 			want := 1
-			if refused[b.Name] {
+			if refused(b.Name) {
 				want = 0
 			}
 			if got := s.Messages("+" + numberFor(t, b.Name)); len(got) != want {
 				t.Errorf("the phone has %d messages, want %d", len(got), want)
+			}
+		})
+	}
+}
+
+func TestNoReceiptWhereNoneIsAskedFor(t *testing.T) {
+	for _, b := range smsc.Behaviours() {
+		t.Run(b.Name, func(t *testing.T) {
+			s, address := serve(t, smsc.Config{})
+			c, to := bound(t, address), numberFor(t, b.Name)
+			for sequence := range uint32(2) { // throttled-once wants to be asked again
+				c.write(pdu.Header{Command: pdu.SubmitSM, Sequence: sequence + 7}, &pdu.ShortMessage{
+					Destination: pdu.Address{TON: 1, NPI: 1, Number: to}, Text: []byte("hello"),
+				})
+				if b.Name == "drop-before" || b.Name == "drop-after" {
+					c.closed()
+					break
+				}
+			}
+			if !refused(b.Name) {
+				wait(t, s, "+"+to, 1)
+			}
+			bound(t, address).enquire() // the SMSC still serves, and has nothing for the account
+			if stats := s.Stats(); stats.ReceiptsSent+stats.ReceiptsWaiting != 0 {
+				t.Errorf("%+v", stats)
 			}
 		})
 	}

@@ -103,7 +103,16 @@ func (c *client) closed() {
 	}
 }
 
-// submit writes one submit_sm that asks for a receipt.
+// enquire says that nothing but the answer to enquire_link comes.
+func (c *client) enquire() {
+	c.t.Helper()
+	c.write(pdu.Header{Command: pdu.EnquireLink, Sequence: 99}, nil)
+	if f := c.read(); f.Command != pdu.EnquireLinkResp || f.Sequence != 99 {
+		c.t.Fatalf("%+v, want enquire_link_resp", f.Header)
+	}
+}
+
+// submit writes submit_sm that ask for receipts, one for each segment.
 func (c *client) submit(sequence uint32, to, text string) {
 	c.t.Helper()
 	encoded, err := pdu.EncodeText(text, 42)

@@ -3,6 +3,7 @@ package smsc
 import (
 	"embed"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -20,7 +21,11 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /messages", s.serveMessages)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		to := recipient(r.URL.RawQuery)
+		to, err := recipient(r.URL.RawQuery)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
 		messages := s.Messages(to)
 		slices.Reverse(messages) // a phone shows the newest first
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -39,14 +44,23 @@ func (s *Server) Handler() http.Handler {
 			http.ServeFileFS(w, r, pages, "page/"+asset)
 		})
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store") // texts are codes
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // shownMessages is how many messages the page shows.
 const shownMessages = 200
 
 func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) {
-	messages := s.Messages(recipient(r.URL.RawQuery))
+	to, err := recipient(r.URL.RawQuery)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	messages := s.Messages(to)
 	if messages == nil {
 		messages = []Message{} // an empty list, not null
 	}
@@ -57,13 +71,15 @@ func (s *Server) serveMessages(w http.ResponseWriter, r *http.Request) {
 }
 
 // recipient is the parameter to of a query. A + in it is a + and no space: it stands in front of phone numbers.
-func recipient(query string) string {
+func recipient(query string) (string, error) {
 	for pair := range strings.SplitSeq(query, "&") {
 		if value, found := strings.CutPrefix(pair, "to="); found {
-			if number, err := url.PathUnescape(value); err == nil {
-				return number
+			number, err := url.PathUnescape(value)
+			if err != nil {
+				return "", fmt.Errorf("to: %w", err)
 			}
+			return number, nil
 		}
 	}
-	return ""
+	return "", nil
 }

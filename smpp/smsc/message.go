@@ -65,12 +65,13 @@ func (b *inbox) to(number string) []Message {
 	return all
 }
 
-// wait blocks until there are n messages to a number.
+// wait blocks until there are n messages to a number; in all for "".
 func (b *inbox) wait(ctx context.Context, number string, n int) ([]Message, error) {
 	for {
 		b.mu.Lock()
-		messages, changed := slices.Clone(b.byPhone[number]), b.changed
+		changed := b.changed
 		b.mu.Unlock()
+		messages := b.to(number) // what comes in between has closed changed
 		if len(messages) >= n {
 			return messages, nil
 		}

@@ -11,6 +11,7 @@ import (
 const (
 	maxWaiting      = 200_000                // receipts of one account; more are lost
 	maxUnanswered   = 500                    // deliver_sm of one session
+	answerWait      = 30 * time.Second       // for deliver_sm_resp; then it is sent again
 	redeliverAfter  = 200 * time.Millisecond // an answer that was not ESME_ROK
 	maxRedeliveries = 20
 )
@@ -22,6 +23,7 @@ type receipt struct {
 	delay               time.Duration // from the moment in which it is scheduled
 	submitted           time.Time
 	source, destination pdu.Address
+	written             time.Time // when it was last sent
 	tries               int
 }
 
@@ -56,6 +58,7 @@ type account struct {
 	mu         sync.Mutex // guards what follows
 	sessions   []*session // those that receive, and those that do not
 	queue      []*receipt // due and not sent
+	delayed    int        // receipts that are not due
 	unanswered map[*session]map[uint32]*receipt
 	turn       int
 }
@@ -100,22 +103,30 @@ func (a *account) schedule(plan []*receipt) {
 	if len(plan) == 0 {
 		return
 	}
-	if delay := plan[0].delay; delay > 0 {
-		time.AfterFunc(delay, func() { a.enqueue(plan) }) // a minute at most; enqueue outlives sessions, and needs none
-		return
-	}
-	a.enqueue(plan)
-}
-
-func (a *account) enqueue(receipts []*receipt) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.queue)+len(receipts) > maxWaiting {
-		a.server.log.Warn("receipts lost: too many wait", "waiting", len(a.queue))
+	a.enqueue(plan, plan[0].delay)
+}
+
+// enqueue has receipts sent after a delay. The caller holds mu.
+func (a *account) enqueue(receipts []*receipt, delay time.Duration) {
+	if len(a.queue)+a.delayed+len(receipts) > maxWaiting {
+		a.server.log.Warn("receipts lost: too many wait", "waiting", len(a.queue)+a.delayed)
 		return
 	}
-	a.queue = append(a.queue, receipts...)
-	a.dispatch()
+	if delay <= 0 {
+		a.queue = append(a.queue, receipts...)
+		a.dispatch()
+		return
+	}
+	a.delayed += len(receipts)
+	time.AfterFunc(delay, func() { // outlives sessions, and needs none
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.delayed -= len(receipts)
+		a.queue = append(a.queue, receipts...)
+		a.dispatch()
+	})
 }
 
 // dispatch writes what is due on the sessions that receive, in turn. The caller holds mu.
@@ -127,7 +138,18 @@ func (a *account) dispatch() {
 		}
 		r := a.queue[0]
 		a.queue = a.queue[1:]
-		a.write(c, r, c.nextSequence())
+		a.write(c, r, a.freeSequence(c))
+	}
+}
+
+// freeSequence is a number for our next request that no unanswered receipt has: [account.deliverAs] takes numbers out of
+// turn. The caller holds mu.
+func (a *account) freeSequence(c *session) uint32 {
+	for {
+		sequence := c.nextSequence()
+		if _, taken := a.unanswered[c][sequence]; !taken {
+			return sequence
+		}
 	}
 }
 
@@ -144,23 +166,47 @@ func (a *account) next() *session {
 }
 
 func (a *account) write(c *session, r *receipt, sequence uint32) {
+	r.written = time.Now()
 	a.unanswered[c][sequence] = r
 	a.server.sent.Add(1)
 	c.send(pdu.Header{Command: pdu.DeliverSM, Sequence: sequence}, r.body())
 }
 
-// deliverAs writes a receipt at once on c, under a sequence number that is not ours to choose.
+// deliverAs writes a receipt at once on c, under a sequence number that is not ours to choose. Where c does not receive,
+// or the number stands for another receipt that waits for its answer, it goes out like any other.
 func (a *account) deliverAs(c *session, r *receipt, sequence uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, receives := a.unanswered[c]; !receives {
-		a.queue = append(a.queue, r)
+	_, taken := a.unanswered[c][sequence]
+	if unanswered, receives := a.unanswered[c]; !receives || taken || len(unanswered) >= maxUnanswered {
+		a.enqueue([]*receipt{r}, 0)
 		return
 	}
 	a.write(c, r, sequence)
 }
 
-// answered takes deliver_sm_resp. A receipt that was refused is sent again after a while.
+// overdue has receipts sent again that c has not answered for too long.
+func (a *account) overdue(c *session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for sequence, r := range a.unanswered[c] {
+		if time.Since(r.written) >= answerWait {
+			a.refused(c, sequence, r)
+		}
+	}
+	a.dispatch()
+}
+
+// refused gives up on a receipt, or has it sent again after a while. The caller holds mu.
+func (a *account) refused(c *session, sequence uint32, r *receipt) {
+	delete(a.unanswered[c], sequence)
+	if r.tries++; r.tries < maxRedeliveries {
+		a.enqueue([]*receipt{r}, redeliverAfter)
+	}
+}
+
+// answered takes deliver_sm_resp, or generic_nack in its place. A receipt that was refused is sent again after a while,
+// unless it was refused for good (SMPP 3.4 §5.1.3).
 func (a *account) answered(c *session, sequence uint32, status pdu.Status) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -168,11 +214,14 @@ func (a *account) answered(c *session, sequence uint32, status pdu.Status) {
 	if r == nil {
 		return
 	}
-	delete(a.unanswered[c], sequence)
-	if status == pdu.StatusOK {
+	switch status {
+	case pdu.StatusOK:
+		delete(a.unanswered[c], sequence)
 		a.server.acked.Add(1)
-	} else if r.tries++; r.tries < maxRedeliveries {
-		time.AfterFunc(redeliverAfter, func() { a.enqueue([]*receipt{r}) })
+	case pdu.StatusRxPAppn, pdu.StatusRxRAppn:
+		delete(a.unanswered[c], sequence)
+	default:
+		a.refused(c, sequence, r)
 	}
 	a.dispatch()
 }

@@ -22,6 +22,7 @@ import (
 
 const (
 	maxSessions  = 256
+	maxAccounts  = 1000 // system_ids that have bound
 	writeTimeout = 5 * time.Second
 	unbindWait   = 2 * time.Second // for unbind_resp when the server ends
 )
@@ -67,7 +68,7 @@ func New(cfg Config, log *slog.Logger) *Server {
 		inbox:    newInbox(cfg.KeepMessages),
 		sessions: map[*session]struct{}{},
 		accounts: map[string]*account{},
-		parts:    assembly{},
+		parts:    assembly{messages: map[assemblyKey][][]byte{}},
 		seen:     map[string]bool{},
 	}
 	if cfg.Rate > 0 {
@@ -125,12 +126,12 @@ func (s *Server) dismiss(session *session) {
 	delete(s.sessions, session)
 }
 
-// account returns what the sessions of one system_id share.
+// account returns what the sessions of one system_id share; nil when there are too many.
 func (s *Server) account(systemID string) *account {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.accounts[systemID]
-	if a == nil {
+	if a == nil && len(s.accounts) < maxAccounts {
 		a = &account{server: s}
 		s.accounts[systemID] = a
 	}
@@ -141,7 +142,7 @@ func (s *Server) account(systemID string) *account {
 // all phones for "".
 func (s *Server) Messages(to string) []Message { return s.inbox.to(to) }
 
-// Wait blocks until n messages to that number are there, and returns all of them. When ctx ends first it returns its
+// Wait blocks until n messages to that number are there, n in all for "", and returns all of them. When ctx ends first it returns its
 // error with those that are.
 func (s *Server) Wait(ctx context.Context, to string, n int) ([]Message, error) {
 	return s.inbox.wait(ctx, to, n)

@@ -187,7 +187,7 @@ func TestProtocolErrors(t *testing.T) {
 	if f := c.read(); f.Command != pdu.SubmitSMResp || f.Status != pdu.StatusInvMsgLen || f.Sequence != 8 {
 		t.Errorf("truncated body: %+v", f.Header)
 	}
-	c.write(pdu.Header{Command: pdu.GenericNack, Sequence: 9}, nil) // nobody is interested
+	c.write(pdu.Header{Command: pdu.GenericNack, Status: pdu.StatusSysErr, Sequence: 9}, nil) // it answers nothing of ours
 	if _, err := c.conn.Write([]byte("GET / HTTP/1.1\r\nHost: smsc\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -288,6 +288,14 @@ func TestInboxOverHTTP(t *testing.T) {
 		if resp, body := get(asset); resp.StatusCode != http.StatusOK || len(body) < 100 {
 			t.Errorf("%s: %d", asset, resp.StatusCode)
 		}
+	}
+	for _, path := range []string{"/messages?to=%zz", "/?to=%zz"} {
+		if resp, body := get(path); resp.StatusCode != http.StatusBadRequest || strings.Contains(body, "another phone") {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
+		}
+	}
+	if all, err := s.Wait(t.Context(), "", 3); err != nil || len(all) != 3 {
+		t.Errorf("%d messages in all: %v", len(all), err)
 	}
 	if resp, _ := get("/nowhere"); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("/nowhere: %d", resp.StatusCode)

@@ -19,6 +19,7 @@ const (
 	bindTimeout = 10 * time.Second // from connection to bind
 	idleTimeout = 5 * time.Minute  // without any PDU
 	outputQueue = 4096             // PDUs; a client that does not read them is cut off
+	maxPending  = 10_000           // answers that latency holds back; more submit_sm are refused with ESME_RMSGQFUL
 )
 
 // A session is one connection of a client. One goroutine reads and decides; one writes.
@@ -32,6 +33,7 @@ type session struct {
 	account            *account // nil until bound
 	transmit, receives bool
 	sequence           atomic.Uint32 // how many requests we have made
+	pending            atomic.Int64  // what is left to do later
 	later              sync.WaitGroup
 }
 
@@ -172,6 +174,9 @@ func (c *session) handle(f pdu.Frame) error {
 		if !c.server.cfg.Silent {
 			c.respond(f.Header, pdu.StatusOK, nil)
 		}
+		if c.account != nil { // a client that asks is alive, and comes by often enough
+			c.account.overdue(c)
+		}
 	case pdu.Unbind:
 		c.respond(f.Header, pdu.StatusOK, nil)
 		return errDone
@@ -179,6 +184,10 @@ func (c *session) handle(f pdu.Frame) error {
 		return errDone
 	case pdu.DeliverSMResp:
 		if c.account != nil {
+			c.account.answered(c, f.Sequence, f.Status)
+		}
+	case pdu.GenericNack:
+		if c.account != nil && f.Status != pdu.StatusOK {
 			c.account.answered(c, f.Sequence, f.Status)
 		}
 	case pdu.SubmitSM:
@@ -207,6 +216,12 @@ func (c *session) bind(h pdu.Header, b *pdu.Bind) error {
 	case cfg.Password != "" && b.Password != cfg.Password:
 		status = pdu.StatusInvPaswd
 	}
+	account := (*account)(nil)
+	if status == pdu.StatusOK {
+		if account = c.server.account(b.SystemID); account == nil {
+			status = pdu.StatusBindFail
+		}
+	}
 	if status != pdu.StatusOK {
 		c.respond(h, status, nil)
 		return nil
@@ -217,8 +232,8 @@ func (c *session) bind(h pdu.Header, b *pdu.Bind) error {
 		SystemID: "smscsim",
 		TLVs:     pdu.TLVs{{Tag: pdu.TagSCInterfaceVersion, Value: []byte{0x34}}},
 	})
-	c.account = c.server.account(b.SystemID)
-	c.account.join(c)
+	c.account = account
+	account.join(c)
 	return nil
 }
 
@@ -234,6 +249,9 @@ func (c *session) submit(h pdu.Header, m *pdu.ShortMessage) error {
 		return fmt.Errorf("%s: dropped", dropBefore)
 	case s.limit != nil && !s.limit.Allow(), rand.Float64() < s.cfg.ThrottledShare:
 		c.refuse(h, pdu.StatusThrottled)
+		return nil
+	case c.pending.Load() >= maxPending:
+		c.respond(h, pdu.StatusMsgQFul, nil)
 		return nil
 	}
 	switch name {
@@ -292,8 +310,10 @@ func (c *session) accept(h pdu.Header, m *pdu.ShortMessage, name string) error {
 		c.account.schedule(plan)
 		plan = nil
 	case sameSequence:
-		c.account.deliverAs(c, plan[0], h.Sequence)
-		plan = plan[1:]
+		if len(plan) > 0 {
+			c.account.deliverAs(c, plan[0], h.Sequence)
+			plan = plan[1:]
+		}
 	case lateAnswer:
 		latency = 15 * time.Second
 	case strangers:
@@ -309,7 +329,9 @@ func (c *session) accept(h pdu.Header, m *pdu.ShortMessage, name string) error {
 // plan is the receipts that follow a message, in their order.
 func (c *session) plan(m *pdu.ShortMessage, name, id string) []*receipt {
 	s := c.server
-	if m.RegisteredDelivery&0x03 != 1 || name == noReceipt || rand.Float64() < s.cfg.LostReceipts {
+	const always, onFailure = 1, 2 // SMPP 3.4 §5.2.17
+	asked := m.RegisteredDelivery & 0x03
+	if asked != always && (asked != onFailure || name != undelivered) || name == noReceipt || rand.Float64() < s.cfg.LostReceipts {
 		return nil
 	}
 	delay := s.cfg.ReceiptDelay
@@ -354,7 +376,9 @@ func (c *session) after(delay time.Duration, do func()) {
 		return
 	}
 	timer := time.NewTimer(delay)
+	c.pending.Add(1)
 	c.later.Go(func() {
+		defer c.pending.Add(-1)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
