@@ -191,7 +191,7 @@ func TestDemoTellsTheWholeStory(t *testing.T) {
 }
 
 // metric is the value of one series of a scrape, 0 when it is not there.
-func metric(t *testing.T, scrape, series string) float64 {
+func metric(t testing.TB, scrape, series string) float64 {
 	t.Helper()
 	for line := range strings.Lines(scrape) {
 		if value, found := strings.CutPrefix(strings.TrimSpace(line), series+" "); found {
