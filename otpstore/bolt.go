@@ -49,6 +49,9 @@ func OpenBolt(dir string, reg prometheus.Registerer) (*Bolt, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	if err := guarded(dir); err != nil {
+		return nil, fmt.Errorf("store %s: %w", dir, err)
+	}
 	path := filepath.Join(dir, boltFile)
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:        time.Second,
@@ -68,6 +71,18 @@ func OpenBolt(dir string, reg prometheus.Registerer) (*Bolt, error) {
 		metrics: newBoltMetrics(reg),
 		commit:  (*bbolt.Tx).Commit,
 	}, nil
+}
+
+// guarded refuses a directory in which anybody could put another store, or another key, in the place of ours.
+func guarded(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode(); mode.Perm()&0o002 != 0 && mode&fs.ModeSticky == 0 {
+		return fmt.Errorf("mode is %04o: must not be writable by everybody", mode.Perm())
+	}
+	return nil
 }
 
 // openError says in this package's words why bbolt did not open a file.
@@ -240,7 +255,7 @@ func (b *Bolt) drain(all bool) error {
 	for batch := b.queue.take(all); batch != nil; batch = b.queue.take(all) {
 		if err := b.do(batch); err != nil {
 			b.fail(fmt.Errorf("%w: an earlier write failed: %w", ErrUnavailable, err))
-			return fmt.Errorf("store: %w", err)
+			return err
 		}
 	}
 	return nil

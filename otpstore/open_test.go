@@ -276,3 +276,15 @@ func TestCallerGivesUpInAFullQueue(t *testing.T) {
 		s.close()
 	})
 }
+
+func TestDirectoryThatEverybodyMayWriteIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	cfg := otpstore.DefaultConfig()
+	cfg.Dir = dir
+	if said := refuse(t, cfg, nil); !strings.Contains(said, "0777") {
+		t.Errorf("the mode is not named: %s", said)
+	}
+}

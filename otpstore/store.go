@@ -75,7 +75,7 @@ func New(b Backend, key Key, p Policy, reg prometheus.Registerer, log *slog.Logg
 		keys:    keys,
 		parked:  newParking(),
 		metrics: newMetrics(reg),
-		log:     log.With("component", "store"),
+		log:     log,
 	}
 	s.policy.Store(&p)
 	if err := s.settle(); err != nil {

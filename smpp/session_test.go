@@ -605,6 +605,37 @@ func TestAnswerThatNeverComesFreesItsPlaceAfter30s(t *testing.T) {
 	})
 }
 
+func TestGhostsLeaveHalfOfTheWindow(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *link) {
+		cfg := testConfig()
+		cfg.Window, cfg.EnquireLinkInterval = 4, 10*time.Minute
+		r := run(t, l, cfg, nil)
+		p := r.bound()
+		var unanswered []<-chan result
+		for range cfg.Window {
+			unanswered = append(unanswered, r.send(t.Context(), hello))
+			p.expect(pdu.SubmitSM)
+		}
+		for _, c := range unanswered {
+			isUnknown(t, r.result(c).err)
+		}
+		began := time.Now()
+		first, second := r.send(within(t, time.Minute), hello), r.send(within(t, time.Minute), hello)
+		a, b := p.expect(pdu.SubmitSM), p.expect(pdu.SubmitSM)
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("waited %v although half of the window was free", waited)
+		}
+		p.accept(a, "a")
+		p.accept(b, "b")
+		for _, c := range []<-chan result{first, second} {
+			if got := r.result(c); got.err != nil {
+				t.Error(got.err)
+			}
+		}
+		r.stop(p)
+	})
+}
+
 func TestEndOfTheContext(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *link) {
 		cfg := testConfig()

@@ -235,6 +235,10 @@ func (w *windows) serve() {
 	}
 }
 
+// haunted is how many places of a window ghosts may hold: half of them, so that a few messages that are never answered do
+// not stop all others on an SMSC that is otherwise well.
+func (w *windows) haunted() int { return (w.size + 1) / 2 }
+
 // take takes a place on the cheapest session that has one, or returns nil. It is called with mu held.
 func (w *windows) take() *session {
 	var best *session
@@ -242,7 +246,7 @@ func (w *windows) take() *session {
 	w.turn++
 	for i := range w.sessions {
 		s := w.sessions[(w.turn+i)%len(w.sessions)]
-		if s.seat.used+s.seat.ghosts >= w.size {
+		if s.seat.used+min(s.seat.ghosts, w.haunted()) >= w.size {
 			continue
 		}
 		if cost := float64(s.seat.used+1) * max(s.seat.latency, latencyFloor); cost < least {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"otpgw/config"
+	"otpgw/httpapi"
 )
 
 // defaultConfigFile is where the package puts the configuration.
@@ -104,7 +106,10 @@ func newConfigCommand() *cobra.Command {
 		Use:   "reference",
 		Short: "Print every key with its meaning, range and default, as a file to start from",
 		Args:  usage(cobra.NoArgs),
-		Run:   func(cmd *cobra.Command, _ []string) { fmt.Fprint(cmd.OutOrStdout(), config.Reference()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := io.WriteString(cmd.OutOrStdout(), config.Reference())
+			return err
+		},
 	})
 	return cmd
 }
@@ -120,15 +125,17 @@ func newTokenCommand() *cobra.Command {
 holds only the SHA-256 of the token: give the token to the client, it cannot be had from the file.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if client == "" {
-				return invalidError{errors.New("--client is missing: must be the id of a [[client]]")}
+			named := httpapi.DefaultClient()
+			named.ID, named.Sender = client, "ANY"
+			if err := named.Validate(); err != nil {
+				return invalidError{fmt.Errorf("--client: %w", err)}
 			}
 			if life <= 0 {
 				return invalidError{fmt.Errorf("--expires-in %v: must be more than 0", life)}
 			}
 			token := rand.Text() + rand.Text()
-			fmt.Fprintf(cmd.OutOrStdout(), "# token: %s\n%s", token, tokenStanza(token, client, time.Now().Add(life)))
-			return nil
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "# token: %s\n%s", token, tokenStanza(token, client, time.Now().Add(life)))
+			return err
 		},
 	}
 	issue.Flags().StringVar(&client, "client", "", "`id` of the [[client]] that the token stands for")
@@ -148,7 +155,10 @@ func newVersionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version",
 		Args:  usage(cobra.NoArgs),
-		Run:   func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), versionLine()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
+			return err
+		},
 	}
 }
 

@@ -26,6 +26,7 @@ func TestWrongUsageIsExitCode2(t *testing.T) {
 	for _, args := range [][]string{
 		{"frobnicate"}, {"serve", "--frobnicate"}, {"serve", "surplus"}, {"version", "surplus"}, {"config", "frobnicate"},
 		{"check-config", "a", "b"}, {"token", "new"}, {"token", "new", "--client", "x", "--expires-in", "-1h"}, {"token", "new", "--client", ""},
+		{"token", "new", "--client", "a b"},
 	} {
 		code, _, said := otpgw(t, args...)
 		if code != exitInvalid || !strings.HasPrefix(said, "otpgw: ") || strings.Count(said, "\n") != 1 {
@@ -48,6 +49,22 @@ func TestReferenceIsThePackagedFile(t *testing.T) {
 	}
 	if code, said, _ := otpgw(t, "config", "reference"); code != exitOK || said != string(packaged) {
 		t.Errorf("exit %d, and what is printed is not packaging/otpgw.toml", code)
+	}
+}
+
+// TestOutputThatCannotBeWrittenIsAFailure: who redirects the reference to a full disk must not take half of it for all.
+func TestOutputThatCannotBeWrittenIsAFailure(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"config", "reference"}, {"version"}, {"token", "new", "--client", "acme"}} {
+		cmd := exec.CommandContext(t.Context(), program, args...)
+		cmd.Stdout = full
+		if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != exitFailure {
+			t.Errorf("%q: %v", args, err)
+		}
 	}
 }
 
