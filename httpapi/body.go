@@ -31,12 +31,18 @@ func readPair(body io.Reader, length int64, first, second string) (string, strin
 		return "", "", bodyTooLong
 	}
 	b := bodyReaders.Get().(*bodyReader)
-	n, err := io.ReadFull(body, b.octets[:])
+	n := 0
+	var err error
+	for n < len(b.octets) && err == nil {
+		var more int
+		more, err = body.Read(b.octets[n:])
+		n += more
+	}
 	defer b.release(n)
 	switch {
-	case err == nil:
+	case n == len(b.octets):
 		return "", "", bodyTooLong
-	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+	case err != io.EOF: // io.ErrUnexpectedEOF above all: a client that hung up in the middle asked for nothing yet
 		return "", "", bodyUnread
 	}
 	return b.decode(b.octets[:n], first, second)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"otpgw/httpapi"
 	"otpgw/otpstore"
@@ -201,3 +202,14 @@ func TestBodyThatBreaksOff(t *testing.T) {
 type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, errBroken }
+
+// TestBodyCutOffByAHangUpIsNotActedUpon: what came was a whole object, but less than was announced.
+func TestBodyCutOffByAHangUpIsNotActedUpon(t *testing.T) {
+	p := newPlant(t)
+	r := request(verifyPath, verifyBody)
+	r.Body = io.NopCloser(io.MultiReader(strings.NewReader(verifyBody), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	r.ContentLength = int64(len(verifyBody)) + 100
+	if a := p.do(r); !a.is(400, "INVALID_ARGUMENT") {
+		t.Errorf("%d %s", a.status, a.code)
+	}
+}

@@ -74,8 +74,7 @@ func (c *meteredClient) take() error {
 	if c.bucket.Allow() {
 		return nil
 	}
-	reserved := c.bucket.Reserve()
-	wait := reserved.Delay()
-	reserved.Cancel() // it was to know the delay only
+	missing := 1 - c.bucket.Tokens() // not by a reservation given back: nothing of it comes back once another followed it
+	wait := time.Duration(missing / c.Rate * float64(time.Second))
 	return &waitError{tooManyRequests, max(wait, time.Second)}
 }

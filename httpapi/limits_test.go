@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,6 +132,36 @@ func TestRequestTimeout(t *testing.T) {
 		began := time.Now()
 		if a := p.post(verifyPath, verifyBody); !a.is(http.StatusGatewayTimeout, "TIMEOUT") || time.Since(began) != 3*time.Second {
 			t.Errorf("%d after %v", a.status, time.Since(began))
+		}
+	})
+}
+
+// TestRefusalsCostNoTokens: however many are refused at once, a client has its burst again when its time has passed.
+func TestRefusalsCostNoTokens(t *testing.T) {
+	const burst = 10
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlant(t, func(p *plant) { p.live.Clients[0].Rate, p.live.Clients[0].Burst = 100, burst })
+		ask := func(callers, each int) int {
+			var admitted atomic.Int64
+			var wg sync.WaitGroup
+			for range callers {
+				wg.Go(func() {
+					for range each {
+						if p.post(verifyPath, verifyBody).status != http.StatusTooManyRequests {
+							admitted.Add(1)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			return int(admitted.Load())
+		}
+		if n := ask(8, 2000); n != burst { // no time passes meanwhile
+			t.Errorf("%d admitted at once, want %d", n, burst)
+		}
+		time.Sleep(time.Second)
+		if n := ask(1, 2*burst); n != burst {
+			t.Errorf("%d admitted a second later, want %d", n, burst)
 		}
 	})
 }

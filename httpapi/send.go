@@ -43,7 +43,9 @@ func (s *Server) sendCode(ctx context.Context, x *exchange) error {
 	x.id = issued.ID
 	message.Text = render(template, issued.Code)
 	message.Validity = time.Until(issued.ExpiresAt)
-	accepted, err := s.sender.Send(ctx, message)
+	sending, cancel := context.WithDeadline(ctx, issued.ExpiresAt) // nothing is submitted after its code has expired
+	defer cancel()
+	accepted, err := s.sender.Send(sending, message)
 	if err := s.record(ctx, x, accepted, err); err != nil {
 		return err
 	}

@@ -87,14 +87,17 @@ func fileKey(dir string) (Key, error) {
 // newFileKey generates a key and leaves it in dir. Key and name are on the disk before it returns.
 func newFileKey(dir string) (k Key, err error) {
 	k = make(Key, keyLength)
-	rand.Read(k) // never fails
-	f, err := os.OpenFile(filepath.Join(dir, keyFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	rand.Read(k)                                  // never fails
+	f, err := os.CreateTemp(dir, keyFile+".new-") // 0600; under its own name only when it is whole
 	if err != nil {
 		return nil, err
 	}
 	_, err = fmt.Fprintf(f, "%x\n", []byte(k))
-	err = errors.Join(err, f.Sync(), f.Close(), syncDir(dir))
-	return k, err
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Link(f.Name(), filepath.Join(dir, keyFile)) // fails where another process was first
+	}
+	return k, errors.Join(err, os.Remove(f.Name()), syncDir(dir))
 }
 
 // syncDir makes the names in dir durable.

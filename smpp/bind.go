@@ -247,6 +247,7 @@ func (b *bind) drain(s *session) {
 	if await(s, vacant, timer.C) {
 		await(s, s.settle(), timer.C)
 	}
+	s.quiesce()
 	b.enter(stateUnbinding, s)
 	r, err := s.ask(pdu.Unbind, nil)
 	if err != nil {

@@ -58,7 +58,8 @@ type BindStatus struct {
 
 // NewPool returns a pool that does nothing until Run. Each receipt goes to deliver, which must be safe for concurrent
 // use and heed its context: with nil the receipt is acknowledged, with an error the SMSC is asked to send it again, so
-// the same receipt may come more than once. Receipts of one message go there one after the other. reg may be nil.
+// the same receipt may come more than once. Receipts of one message that come over one bind go
+// there one after the other. reg may be nil.
 func NewPool(cfg Config, deliver func(context.Context, Receipt) error, reg prometheus.Registerer, log *slog.Logger) (*Pool, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -186,12 +187,11 @@ func (p *Pool) send(ctx context.Context, s *submission) (Accepted, error) {
 	if err := p.windows.check(); err != nil {
 		return Accepted{}, err
 	}
-	if err := p.pace(ctx, len(s.segments)); err != nil {
-		return Accepted{}, err
-	}
 	var paused, moved bool
+	owed := len(s.segments) // tokens of the rate not taken yet
 	for {
-		accepted, o, err := p.attempt(ctx, s)
+		accepted, o, err := p.attempt(ctx, s, owed)
+		owed = 0
 		if err != nil {
 			return Accepted{}, err
 		}
@@ -205,9 +205,7 @@ func (p *Pool) send(ctx context.Context, s *submission) (Accepted, error) {
 		case o.throttled() && !paused && p.pause(ctx):
 			paused = true
 			p.metrics.retries.WithLabelValues("throttled").Inc()
-			if err := p.pace(ctx, len(s.segments)); err != nil {
-				return Accepted{}, err
-			}
+			owed = len(s.segments)
 			continue
 		}
 		return Accepted{}, o.err()
@@ -238,8 +236,8 @@ func (p *Pool) pause(ctx context.Context) bool {
 }
 
 // attempt sends all segments over one bind, each after the answer to the one before. One place in the window does for
-// all of them. The outcome is that of the whole.
-func (p *Pool) attempt(ctx context.Context, s *submission) (Accepted, outcome, error) {
+// all of them. The outcome is that of the whole. owed is how many tokens of the rate it has to take.
+func (p *Pool) attempt(ctx context.Context, s *submission, owed int) (Accepted, outcome, error) {
 	r := p.requests.Get().(*request)
 	defer p.requests.Put(r)
 	began := time.Now()
@@ -247,6 +245,12 @@ func (p *Pool) attempt(ctx context.Context, s *submission) (Accepted, outcome, e
 	p.metrics.windowWait.Observe(time.Since(began).Seconds())
 	if err != nil {
 		return Accepted{}, outcome{}, err
+	}
+	if owed > 0 { // only who may write at once takes of the rate: what is taken early would be spent in a burst
+		if err := p.pace(ctx, owed); err != nil {
+			p.windows.release(on, false, 0)
+			return Accepted{}, outcome{}, err
+		}
 	}
 	accepted := Accepted{
 		SMSC:       p.config.Name,

@@ -63,6 +63,7 @@ const (
 	reasonLost     = "connection lost"
 	reasonTimeout  = "no answer in time"
 	reasonDeadline = "deadline passed"
+	reasonNonsense = "answered with a generic_nack of status 0"
 	reasonPartial  = "only some segments accepted"
 )
 

@@ -68,6 +68,7 @@ type session struct {
 	enquiry   uint32               // that of the last enquire_link
 	receiving int                  // receipts not yet acknowledged
 	settled   chan struct{}        // set by settle; closed when receiving is 0
+	quiet     bool                 // we are about to unbind: no more submits are taken
 	stopped   bool                 // no more submits are written
 	ended     bool
 	reason    string
@@ -177,6 +178,9 @@ func (s *session) complete(r *request, at time.Time, o outcome) {
 		s.metrics.rtt.WithLabelValues(s.bind).Observe(o.at.Sub(at).Seconds())
 	case r.command == pdu.SubmitSM:
 		s.metrics.submitSeconds.Observe(o.at.Sub(at).Seconds())
+		if o.command == pdu.GenericNack && o.status == pdu.StatusOK { // neither an acceptance nor a refusal
+			o = outcome{kind: unknown, reason: reasonNonsense}
+		}
 		if o.status == pdu.StatusInvBndSts { // the SMSC takes us for not bound, so it took nothing
 			o = outcome{kind: notSent, reason: reasonLost, lost: true}
 			s.end(endNotBound, errors.New("the smsc says that the bind is not bound"))
@@ -203,6 +207,10 @@ func (s *session) receive(ctx context.Context, f pdu.Frame, answer pdu.Header) {
 	default: // a refusal would only bring the same octets again
 		s.tell(answer, &pdu.MessageResp{})
 		return
+	}
+	if found && receipt.MessageID == "" { // marked as a receipt, in a form that nobody reads: the SMSC has to be asked about it
+		s.metrics.pduErrors.WithLabelValues(s.bind, s.metrics.commandLabel(f.Command), "receipt").Inc()
+		s.log.Warn("receipt without a message id", "command", f.Command.String())
 	}
 	if !found || receipt.MessageID == "" {
 		s.metrics.mobile.WithLabelValues(s.bind).Inc()
@@ -276,6 +284,15 @@ func (s *session) unreadable(f pdu.Frame, err error) {
 	s.log.Warn("unreadable pdu", "command", f.Command.String(), "part", part)
 }
 
+// quiesce lets no more submits onto the connection: an unbind goes out next.
+func (s *session) quiesce() {
+	s.mu.Lock()
+	s.quiet = true
+	unsent := s.withdraw()
+	s.mu.Unlock()
+	s.fail(unsent, nil)
+}
+
 // tell queues a PDU that goes before all others and past window and rate.
 func (s *session) tell(h pdu.Header, body pdu.Body) {
 	s.mu.Lock()
@@ -332,7 +349,7 @@ func (s *session) submit(ctx context.Context, r *request) outcome {
 		return outcome{kind: notSent, reason: reasonDeadline}
 	}
 	s.mu.Lock()
-	if s.stopped || s.ended {
+	if s.stopped || s.quiet || s.ended {
 		s.mu.Unlock()
 		return outcome{kind: notSent, reason: reasonLost, lost: true}
 	}

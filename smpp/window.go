@@ -190,7 +190,7 @@ func (w *windows) release(s *session, ghost bool, latency time.Duration) {
 	if ghost {
 		s.seat.ghosts++
 	}
-	if latency > 0 {
+	if latency > 0 && (!ghost || latency.Seconds() > s.seat.latency) { // a ghost's wait says only that an answer takes longer
 		s.seat.sample(latency.Seconds(), time.Now())
 	}
 	s.metrics.inflight.Set(float64(s.seat.used))

@@ -83,8 +83,10 @@ func New(cfg Config, log *slog.Logger) *Server {
 // Serve accepts connections on l until ctx ends, then unbinds all sessions, waits a moment for their answers and returns
 // after everything has ended. l is closed.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
+	defer cancel()                                             // also where Accept fails: sessions must not wait for an end that nobody brings
 	closed := context.AfterFunc(ctx, func() { _ = l.Close() }) // Accept then fails, which is how the loop below ends
 	defer closed()
 	for {
@@ -93,7 +95,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			return fmt.Errorf("accept: %w", err)
+			return errors.Join(fmt.Errorf("accept: %w", err), l.Close())
 		}
 		session := newSession(s, conn)
 		if !s.admit(session) {
