@@ -87,8 +87,9 @@ func fileKey(dir string) (Key, error) {
 // newFileKey generates a key and leaves it in dir. Key and name are on the disk before it returns.
 func newFileKey(dir string) (k Key, err error) {
 	k = make(Key, keyLength)
-	rand.Read(k)                                  // never fails
-	f, err := os.CreateTemp(dir, keyFile+".new-") // 0600; under its own name only when it is whole
+	rand.Read(k) // never fails
+	// 0600, and under its own name only when it is whole.
+	f, err := os.CreateTemp(dir, keyFile+".new-")
 	if err != nil {
 		return nil, err
 	}

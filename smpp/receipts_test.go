@@ -179,6 +179,9 @@ func TestWhatPeopleWriteIsAcknowledgedAndDropped(t *testing.T) {
 		if n := r.count("mo_total"); n != 2 {
 			t.Errorf("%v mobile originated, want 2", n)
 		}
+		if n := r.count("pdu_errors_total", "part", "receipt"); n != 1 {
+			t.Errorf("%v receipts without an id, want 1", n)
+		}
 	})
 }
 

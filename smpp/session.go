@@ -68,8 +68,7 @@ type session struct {
 	enquiry   uint32               // that of the last enquire_link
 	receiving int                  // receipts not yet acknowledged
 	settled   chan struct{}        // set by settle; closed when receiving is 0
-	quiet     bool                 // we are about to unbind: no more submits are taken
-	stopped   bool                 // no more submits are written
+	stopped   bool                 // one side unbinds: no more submits are taken or written
 	ended     bool
 	reason    string
 	err       error
@@ -208,11 +207,11 @@ func (s *session) receive(ctx context.Context, f pdu.Frame, answer pdu.Header) {
 		s.tell(answer, &pdu.MessageResp{})
 		return
 	}
-	if found && receipt.MessageID == "" { // marked as a receipt, in a form that nobody reads: the SMSC has to be asked about it
-		s.metrics.pduErrors.WithLabelValues(s.bind, s.metrics.commandLabel(f.Command), "receipt").Inc()
-		s.log.Warn("receipt without a message id", "command", f.Command.String())
-	}
 	if !found || receipt.MessageID == "" {
+		if found { // in a form that nobody reads: the SMSC's people have to be asked about it
+			s.metrics.pduErrors.WithLabelValues(s.bind, s.metrics.commandLabel(f.Command), "receipt").Inc()
+			s.log.Warn("receipt without a message id", "command", f.Command.String())
+		}
 		s.metrics.mobile.WithLabelValues(s.bind).Inc()
 		s.tell(answer, &pdu.MessageResp{})
 		return
@@ -264,14 +263,11 @@ func (s *session) settle() <-chan struct{} {
 // peerUnbinds answers, and gives back what has not been written yet: the SMSC would not take it any more.
 func (s *session) peerUnbinds(answer pdu.Header) {
 	s.tell(answer, nil)
-	s.mu.Lock()
-	again := s.stopped
-	s.stopped = true
-	unsent := s.withdraw()
-	s.mu.Unlock()
-	s.fail(unsent, nil)
-	if !again {
-		close(s.unbind)
+	s.quiesce()
+	select {
+	case <-s.unbind: // not the first time
+	default:
+		close(s.unbind) // by the reader alone
 	}
 }
 
@@ -284,10 +280,10 @@ func (s *session) unreadable(f pdu.Frame, err error) {
 	s.log.Warn("unreadable pdu", "command", f.Command.String(), "part", part)
 }
 
-// quiesce lets no more submits onto the connection: an unbind goes out next.
+// quiesce lets no more submits onto the connection, and gives back what has not been written yet.
 func (s *session) quiesce() {
 	s.mu.Lock()
-	s.quiet = true
+	s.stopped = true
 	unsent := s.withdraw()
 	s.mu.Unlock()
 	s.fail(unsent, nil)
@@ -349,7 +345,7 @@ func (s *session) submit(ctx context.Context, r *request) outcome {
 		return outcome{kind: notSent, reason: reasonDeadline}
 	}
 	s.mu.Lock()
-	if s.stopped || s.quiet || s.ended {
+	if s.stopped || s.ended {
 		s.mu.Unlock()
 		return outcome{kind: notSent, reason: reasonLost, lost: true}
 	}
