@@ -44,3 +44,13 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkParseReceipt(b *testing.B) {
+	b.ReportAllocs()
+	m := emitted()[12].body.(*pdu.ShortMessage)
+	for b.Loop() {
+		if _, ok := pdu.ParseReceipt(m); !ok {
+			b.Fatal("no receipt")
+		}
+	}
+}

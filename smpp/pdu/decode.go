@@ -56,6 +56,9 @@ func Decode(f Frame) (Body, error) {
 		b = &AlertNotificationBody{Source: d.address(), ESME: d.address(), TLVs: d.tlvs()}
 	case BindReceiver, BindTransmitter, BindTransceiver, Outbind, QuerySM, QuerySMResp, CancelSM:
 		b = d.rare(f.Command)
+		if f.Command == QuerySMResp && f.Status != StatusOK && d.mandatory != nil {
+			return nil, nil // a refusal says all in its status
+		}
 	default:
 		return nil, fmt.Errorf("%w %v", ErrUnknownCommand, f.Command)
 	}

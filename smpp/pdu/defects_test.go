@@ -1,8 +1,8 @@
 package pdu_test
 
 // The codec that this package is built on has known defects, listed as D1 to D13, E1 to E12 and T1 to T6. Each that could
-// reach us has a test by its number, those of texts in text_test.go. Three cannot, because the code in question is never
-// called: E4 (no field is set by a name from outside), E5 (no codec type is printed), T3 (no packed alphabet is offered).
+// reach us has a test by its number, those of texts in text_test.go and textoptions_test.go. Two cannot, because the code
+// in question is never called: E4 (no field is set by a name from outside), E5 (no codec type is printed).
 
 import (
 	"bytes"

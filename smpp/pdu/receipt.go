@@ -3,11 +3,9 @@ package pdu
 import (
 	"encoding/hex"
 	"fmt"
-	"slices"
+	"regexp"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // A State is a message_state (SMPP 3.4 §5.2.28; the ends of the range are those of SMPP 5.0 §4.7.15).
@@ -29,14 +27,14 @@ const (
 // stateNames are the words of SMPP 3.4 appendix B, and behind them what SMSCs write in their stead.
 var stateNames = [...][]string{
 	Scheduled:     {"SCHEDULED"},
-	Enroute:       {"ENROUTE", "BUFFRED", "BUFFERED", "SENT"},
-	Delivered:     {"DELIVRD", "DELIVERED"},
-	Expired:       {"EXPIRED"},
-	Deleted:       {"DELETED"},
-	Undeliverable: {"UNDELIV", "FAILED", "UNDELIVERED", "UNDELIVERABLE"},
+	Enroute:       {"ENROUTE", "EN_ROUTE", "BUFFRED", "BUFFERED", "SENT", "SUBMITD", "SUBMITTED", "PENDING", "QUEUED"},
+	Delivered:     {"DELIVRD", "DELIVERED", "DELIVERD", "DELIVRED"},
+	Expired:       {"EXPIRED", "EXPIRD"},
+	Deleted:       {"DELETED", "CANCELED", "CANCELLED"},
+	Undeliverable: {"UNDELIV", "FAILED", "FAIL", "UNDELIVERED", "UNDELIVERABLE", "UNDELIVRD", "UNDELIVERD", "UNDELVRD"},
 	Accepted:      {"ACCEPTD", "ACCEPTED", "ACKED"},
 	UnknownState:  {"UNKNOWN"},
-	Rejected:      {"REJECTD", "REJECTED"},
+	Rejected:      {"REJECTD", "REJECTED", "REJECT"},
 	Skipped:       {"SKIPPED"},
 }
 
@@ -57,160 +55,107 @@ func (s State) Final() bool {
 	return true
 }
 
-// stateOf is UnknownState for a word that nobody knows.
-func stateOf(word string) State {
+// stateOf is UnknownState and false for a word that nobody knows.
+func stateOf(word string) (State, bool) {
 	for s, names := range stateNames {
 		for _, name := range names {
 			if strings.EqualFold(word, name) {
-				return State(s)
+				return State(s), true
 			}
 		}
 	}
-	return UnknownState
+	return UnknownState, false
 }
 
 // A Receipt is a delivery receipt (SMPP 3.4 §2.11, appendix B).
 type Receipt struct {
 	MessageID           string // as received but for white space and NULs around it
 	State               State
-	Error               string // what err: says, or "network:code" of network_error_code; "" where there is none
+	Error               string // what err: says, or "network:code" or the digits of network_error_code; "" where there is none
 	Submitted, Done     string // as received
 	Source, Destination Address
 }
 
+// Types of a deliver_sm, bits 5-2 of esm_class (SMPP 3.4 §5.2.12). Receipts of the SMSC have bit 2 or bit 5. The others
+// come from the phone or its owner and carry what was typed there: 0x08 says that the phone has the message, 0x10 is a
+// reply by hand, 0x18 the end of a dialogue.
 const (
-	esmTypeMask     = 0x3C // SMPP 3.4 §5.2.12, bits 5-2
+	esmTypeMask     = 0x3C
 	esmReceipt      = 0x04
+	esmPhoneHasIt   = 0x08
 	esmIntermediate = 0x20
 )
 
-// ParseReceipt reads a receipt from a deliver_sm: from the TLVs where they are, and from the text what they leave out.
-// It returns false for what is none. It is total: whatever stands in the text, it says what can be told.
-func ParseReceipt(m *ShortMessage) (Receipt, bool) {
-	return parseReceipt(m.ESMClass, m.DataCoding, m.Payload(), m.TLVs, m.Source, m.Destination)
+// A ReceiptReader reads receipts. The zero value reads what SMSCs make of SMPP 3.4 appendix B. It may be used by several
+// goroutines at once.
+type ReceiptReader struct {
+	// Pattern is for an SMSC that writes them in a form of its own; it may be nil. Where it matches the text, what its
+	// groups id, stat and err say goes before what the labels say, and with an id and a word for a state that is known it
+	// is a receipt whatever esm_class says.
+	Pattern *regexp.Regexp
 }
 
-// ParseDataReceipt reads a receipt from a data_sm in the same way.
-func ParseDataReceipt(m *DataMessage) (Receipt, bool) {
+// ParseReceipt is [ReceiptReader.Parse] of the zero value.
+func ParseReceipt(m *ShortMessage) (Receipt, bool) { return ReceiptReader{}.Parse(m) }
+
+// ParseDataReceipt is [ReceiptReader.ParseData] of the zero value.
+func ParseDataReceipt(m *DataMessage) (Receipt, bool) { return ReceiptReader{}.ParseData(m) }
+
+// Parse reads a receipt from a deliver_sm: from the TLVs where they are, and from the text what they leave out. It
+// returns false for what is none. It is total: whatever stands in the text, it says what can be told.
+func (r ReceiptReader) Parse(m *ShortMessage) (Receipt, bool) {
+	return r.parse(m.ESMClass, m.Payload(), m.TLVs, m.Source, m.Destination)
+}
+
+// ParseData reads a receipt from a data_sm in the same way.
+func (r ReceiptReader) ParseData(m *DataMessage) (Receipt, bool) {
 	payload, _ := m.TLVs.Get(TagMessagePayload)
-	return parseReceipt(m.ESMClass, m.DataCoding, payload, m.TLVs, m.Source, m.Destination)
+	return r.parse(m.ESMClass, payload, m.TLVs, m.Source, m.Destination)
 }
 
-func parseReceipt(esmClass, dataCoding byte, payload []byte, tlvs TLVs, source, destination Address) (Receipt, bool) {
-	fields := scanLabels(receiptText(dataCoding, esmClass, payload))
-	r := Receipt{
-		MessageID:   fields["id"],
-		Error:       fields["err"],
-		Submitted:   fields["submit date"],
-		Done:        fields["done date"],
+func (r ReceiptReader) parse(esmClass byte, payload []byte, tlvs TLVs, source, destination Address) (Receipt, bool) {
+	text := r.readText(esmClass, payload)
+	receipt := Receipt{
+		MessageID:   text.id,
+		Error:       text.err,
+		Submitted:   text.submitted,
+		Done:        text.done,
 		Source:      source,
 		Destination: destination,
 	}
-	stat, stated := fields["stat"]
-	r.State = stateOf(stat)
+	state, known := stateOf(text.stat)
+	stated, ours := text.stat != "", text.certain(known)
 	if id, found := tlvs.Get(TagReceiptedMessageID); found && clean(string(id)) != "" {
-		r.MessageID = clean(string(id))
+		receipt.MessageID, ours = clean(string(id)), true
+		if esmClass&esmTypeMask == esmPhoneHasIt && !stated {
+			state, stated = Delivered, true
+		}
 	}
-	if state, found := tlvs.Get(TagMessageState); found && len(state) == 1 {
-		r.State, stated = State(state[0]), true
+	if value, found := tlvs.Get(TagMessageState); found && len(value) == 1 && (value[0] <= byte(Skipped) || !known) {
+		state, stated, ours = State(value[0]), true, true
 	}
 	if e, found := tlvs.Get(TagNetworkErrorCode); found && len(e) > 0 {
-		r.Error = networkError(e)
+		receipt.Error = networkError(e)
 	}
-	kind := esmClass & esmTypeMask
-	if kind == esmIntermediate && !stated {
-		r.State = Enroute
+	if esmClass&esmIntermediate != 0 && (!stated || state == Undeliverable || state == UnknownState) {
+		state = Enroute // an attempt failed, and there will be others (SMPP 3.4 §2.11)
 	}
-	// Without the mark of esm_class it takes both an id and a state to be a receipt: people write to senders too.
-	marked := kind == esmReceipt || kind == esmIntermediate
-	return r, marked || r.MessageID != "" && stated
+	receipt.State = state
+	// Without the mark of the SMSC it takes more than a likeness: people write to senders too.
+	marked := esmClass&(esmReceipt|esmIntermediate) != 0
+	if esmClass&esmTypeMask == esmPhoneHasIt {
+		ours = ours || known
+	}
+	return receipt, marked || ours && receipt.MessageID != "" && stated
 }
 
-// receiptText is the text of a receipt, whatever its data_coding claims: many write ASCII under any.
-func receiptText(dataCoding, esmClass byte, payload []byte) string {
-	if esmClass&esmUDHI != 0 {
-		if _, rest, ok := SplitUDH(payload); ok {
-			payload = rest
-		}
-	}
-	wide := dataCoding == codingUCS2 && len(payload) >= 2 && (payload[0] == 0 || payload[0] == 0xFE && payload[1] == 0xFF)
-	if wide {
-		return decodeUTF16(payload)
-	}
-	if utf8.Valid(payload) {
-		return string(payload)
-	}
-	return decodeLatin1(payload)
-}
-
-// labels of a receipt's text (SMPP 3.4 appendix B).
-var labels = []string{"id", "sub", "dlvrd", "submit date", "done date", "stat", "err"}
-
-// scanLabels finds "label:value" pairs in any order and case. The scan ends at "text:", behind which stands what a
-// person wrote. The first value of a label counts.
-func scanLabels(text string) map[string]string {
-	found := map[string]string{}
-	lower := strings.Map(func(r rune) rune { // octet for octet, unlike strings.ToLower
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, text)
-	if len(lower) != len(text) { // U+FFFD in place of one octet: cannot be for valid text
-		return found
-	}
-	if end := labelAt(lower, "text"); end >= 0 {
-		text, lower = text[:end], lower[:end]
-	}
-	for _, label := range labels {
-		at := labelAt(lower, label)
-		if at < 0 {
-			continue
-		}
-		value := text[at+len(label)+1:]
-		value = strings.TrimLeft(value, " ")
-		if end := strings.IndexFunc(value, unicode.IsSpace); end >= 0 {
-			value = value[:end]
-		}
-		if !beginsWithLabel(value) { // "err: stat:DELIVRD" has no err
-			found[label] = clean(value)
-		}
-	}
-	return found
-}
-
-func beginsWithLabel(value string) bool {
-	word, _, found := strings.Cut(value, ":")
-	return found && slices.ContainsFunc(labels, func(label string) bool { return strings.EqualFold(word, label) })
-}
-
-// labelAt is where label with its colon stands as a word of its own, or -1.
-func labelAt(lower, label string) int {
-	for from := 0; ; {
-		at := strings.Index(lower[from:], label+":")
-		if at < 0 {
-			return -1
-		}
-		at += from
-		if at == 0 || !isWord(lower[at-1]) {
-			return at
-		}
-		from = at + 1
-	}
-}
-
-func isWord(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' }
-
-// clean takes away what SMSCs pad with.
-func clean(s string) string { return strings.Trim(s, " \t\r\n\x00") }
-
-// networkError renders network_error_code: network type and code, or three digits as some SMSCs send (SMPP 3.4 §5.3.2.31).
+// networkError renders network_error_code: network type and code, or digits as some SMSCs send (SMPP 3.4 §5.3.2.31).
 func networkError(octets []byte) string {
+	if digits := clean(string(octets)); digits != "" && strings.Trim(digits, "0123456789") == "" {
+		return digits
+	}
 	if len(octets) != 3 {
 		return hex.EncodeToString(octets)
-	}
-	if digits := string(octets); strings.Trim(digits, "0123456789") == "" {
-		return digits
 	}
 	return strconv.Itoa(int(octets[0])) + ":" + strconv.Itoa(int(octets[1])<<8|int(octets[2]))
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -32,16 +33,21 @@ type emission struct {
 func emitted() []emission {
 	phone := pdu.Address{TON: 1, NPI: 1, Number: "34600000001"}
 	sender := pdu.Address{TON: 5, NPI: 0, Number: "ACME"}
-	submit := func(text string, segment int, tlvs ...pdu.TLV) *pdu.ShortMessage {
-		encoded, err := pdu.EncodeText(text, 42)
+	optional := func(o pdu.TextOptions, text string, segment int) *pdu.ShortMessage {
+		encoded, err := o.Encode(text, 0x012A)
 		if err != nil {
 			panic(err) // the texts are below
 		}
 		s := encoded.Segments[segment]
 		return &pdu.ShortMessage{
 			Source: sender, Destination: phone, ESMClass: s.ESMClass, DataCoding: s.DataCoding, Text: s.Octets,
-			RegisteredDelivery: 1, ValidityPeriod: "000000000500000R", Priority: 1, TLVs: tlvs,
+			RegisteredDelivery: 1, ValidityPeriod: "000000000500000R", Priority: 1, TLVs: s.TLVs,
 		}
+	}
+	submit := func(text string, segment int, tlvs ...pdu.TLV) *pdu.ShortMessage {
+		m := optional(pdu.TextOptions{}, text, segment)
+		m.TLVs = append(m.TLVs, tlvs...)
+		return m
 	}
 	receipt := &pdu.ShortMessage{
 		Source: phone, Destination: sender, ESMClass: 4,
@@ -91,6 +97,16 @@ func emitted() []emission {
 		ok(pdu.CancelSM, &pdu.Cancel{MessageID: "42", Source: sender, Destination: phone}, "smpp.message_id", "42"),
 		ok(pdu.AlertNotification, &pdu.AlertNotificationBody{Source: phone, ESME: sender}, "smpp.source_addr", phone.Number, "smpp.esme_addr", "ACME"),
 		ok(pdu.Outbind, &pdu.OutbindBody{SystemID: "smsc", Password: "pw"}, "smpp.system_id", "smsc", "smpp.password", "pw"),
+		ok(pdu.CancelSMResp, nil),
+		ok(pdu.SubmitSM, optional(pdu.TextOptions{Concatenation: pdu.UDH16}, long, 1), "gsm_sms.udh.mm.msg_id", "298", "gsm_sms.udh.mm.msg_parts", "2", "gsm_sms.udh.mm.msg_part", "2"),
+		ok(pdu.SubmitSM, optional(pdu.TextOptions{Concatenation: pdu.SAR}, long, 1), "smpp.sar_msg_ref_num", "298", "smpp.sar_total_segments", "2",
+			"smpp.sar_segment_seqnum", "2", "smpp.esm.submit.features", "0x00", "smpp.message", "1b:65:20:61:6e:64:20:6d:6f:72:65"),
+		ok(pdu.SubmitSM, optional(pdu.TextOptions{Concatenation: pdu.Payload}, long, 0), "smpp.sm_length", "0", "smpp.opt_param_len", "163"),
+		ok(pdu.SubmitSM, optional(pdu.TextOptions{Language: pdu.Turkish}, "şifre", 0), "smpp.esm.submit.features", "0x01",
+			"gsm_sms.dis_iei_lang.single_shift", "1", "gsm_sms_ud.short_msg", "1b:73:69:66:72:65"),
+		ok(pdu.SubmitSM, optional(pdu.TextOptions{Language: pdu.Portuguese, DefaultAlphabet: pdu.AlphabetGSM7Packed, GSM7DataCoding: 0xF1}, "não", 0), "smpp.data_coding", "0xf1",
+			"gsm_sms.dis_iei_lang.single_shift", "3"),
+		ok(pdu.SubmitSM, optional(pdu.TextOptions{DefaultAlphabet: pdu.AlphabetLatin1, GSM7DataCoding: 3}, "é [123456]", 0), "smpp.message_text", "é [123456]"),
 		ok(pdu.EnquireLink, nil), ok(pdu.EnquireLinkResp, nil), ok(pdu.Unbind, nil), ok(pdu.UnbindResp, nil),
 	}
 	refused := ok(pdu.SubmitSMResp, nil, "smpp.command_status", "0x00000058")
@@ -99,7 +115,11 @@ func emitted() []emission {
 	later.header.Status = pdu.StatusRxTAppn
 	nack := ok(pdu.GenericNack, nil, "smpp.command_status", "0x00000003")
 	nack.header.Status = pdu.StatusInvCmdID
-	return append(all, refused, later, nack)
+	unfound := ok(pdu.QuerySMResp, nil, "smpp.command_status", "0x00000067")
+	unfound.header.Status = pdu.StatusQueryFail
+	kept := ok(pdu.CancelSMResp, nil, "smpp.command_status", "0x00000011")
+	kept.header.Status = pdu.StatusCancelFail
+	return append(all, refused, later, nack, unfound, kept)
 }
 
 func TestEmittedPDUsAreTheGoldenOnes(t *testing.T) {
@@ -123,6 +143,24 @@ func TestEmittedPDUsAreTheGoldenOnes(t *testing.T) {
 	for i := range wants {
 		if wants[i] != gots[i] {
 			t.Errorf("line %d:\n got %s\nwant %s", i+1, gots[i], wants[i])
+		}
+	}
+}
+
+// TestEveryPDUIsReadBack reads what was written, whatever it is.
+func TestEveryPDUIsReadBack(t *testing.T) {
+	for _, e := range emitted() {
+		f := frameOf(t, encode(t, e.header, e.body))
+		got, err := pdu.Decode(f)
+		want := e.body
+		if m, is := want.(*pdu.ShortMessage); is && m.Text == nil {
+			m.Text = []byte{} // none and empty are the same on the wire
+		}
+		if _, is := got.(*pdu.MessageResp); is && want == nil {
+			want = &pdu.MessageResp{}
+		}
+		if err != nil || f.Header != e.header || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %+v, %v; want %+v, %+v", e.name, f.Header, got, err, e.header, want)
 		}
 	}
 }
@@ -170,9 +208,59 @@ func complaints(fields map[string][]string) []string {
 	return all
 }
 
-// dissect has tshark read each PDU in a packet of its own, and returns the fields that it found. It skips the test where
-// tshark is missing, but not in CI.
+// TestTsharkUnpacks has packed septets, with their fill bits, read as a phone gets them: in an SMS-DELIVER (3GPP TS 23.040
+// §9.2.2.1). tshark knows the elements of national languages, but not their tables.
+func TestTsharkUnpacks(t *testing.T) {
+	var tpdus [][]byte
+	var wants []string
+	for _, c := range []struct {
+		options pdu.TextOptions
+		text    string
+		wants   []string // the ends of the parts
+	}{
+		{pdu.TextOptions{}, "1234567", []string{"1234567"}},
+		{pdu.TextOptions{}, "123456@", []string{"123456@"}},
+		{pdu.TextOptions{}, strings.Repeat("x", 152) + "€ [12]", []string{"xxx", "€ [12]"}},                                                  // 1 fill bit
+		{pdu.TextOptions{Concatenation: pdu.UDH16}, strings.Repeat("x", 152) + "y€", []string{"xxx", "y€"}},                                // none
+		{pdu.TextOptions{Language: pdu.Spanish}, "á [123456]", []string{" [123456]"}},                                                      // 3
+		{pdu.TextOptions{Language: pdu.Spanish}, "á" + strings.Repeat("x", 146) + "y[z]", []string{"xxy", "[z]"}},                          // 5
+		{pdu.TextOptions{Language: pdu.Turkish, Concatenation: pdu.UDH16}, "ş" + strings.Repeat("x", 146) + "[z]", []string{"xxx", "[z]"}}, // 4
+	} {
+		c.options.DefaultAlphabet = pdu.AlphabetGSM7Packed
+		text, err := c.options.Encode(c.text, 1)
+		if err != nil || len(text.Segments) != len(c.wants) {
+			t.Fatalf("%q: %d segments, %v", c.text, len(text.Segments), err)
+		}
+		wants = append(wants, c.wants...)
+		for _, s := range text.Segments {
+			tpdu := append([]byte{0x04 | s.ESMClass, 2, 0x91, 0x43, 0, s.DataCoding, 0x62, 0x11, 0x32, 0x41, 0, 0, 0, byte(len(s.Octets) * 8 / 7)}, s.Octets...)
+			tpdus = append(tpdus, tpdu)
+		}
+	}
+	all := readPackets(t, "gsm_sms", tpdus, []string{"-l", "147"}, []string{
+		"-o", `uat:user_dlts:"User 0 (DLT=147)","gsm_sms","0","","0",""`, "-o", "gsm_sms.reassemble:FALSE",
+	})
+	for i, fields := range all {
+		got := fields["gsm_sms.sms_text"]
+		if len(complaints(fields)) > 0 || len(got) != 1 || !strings.HasSuffix(strings.TrimSuffix(got[0], "\r"), wants[i]) {
+			t.Errorf("% x: %q, want %q at the end, %v", tpdus[i], got, wants[i], complaints(fields))
+		}
+	}
+}
+
+// dissect has tshark read each PDU, and returns the fields that it found. What TCP makes of the sequence of packets is not
+// the question.
 func dissect(t *testing.T, pdus [][]byte) []map[string][]string {
+	t.Helper()
+	return readPackets(t, "smpp", pdus, []string{"-T", "40000,2775"}, []string{
+		"-d", "tcp.port==2775,smpp", "-o", "tcp.desegment_tcp_streams:FALSE", "-o", "tcp.analyze_sequence_numbers:FALSE",
+		"-o", "smpp.decode_sms_over_smpp:TRUE",
+	})
+}
+
+// readPackets has tshark read each of them in a packet of its own, in which it has to see a protocol. It skips the test
+// where tshark is missing, but not in CI.
+func readPackets(t *testing.T, protocol string, pdus [][]byte, capturing, reading []string) []map[string][]string {
 	t.Helper()
 	for _, tool := range []string{"text2pcap", "tshark"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -194,12 +282,10 @@ func dissect(t *testing.T, pdus [][]byte) []map[string][]string {
 	if err := os.WriteFile(input, []byte(dump.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("text2pcap", "-q", "-T", "40000,2775", input, capture).CombinedOutput(); err != nil {
+	if out, err := exec.Command("text2pcap", slices.Concat([]string{"-q"}, capturing, []string{input, capture})...).CombinedOutput(); err != nil {
 		t.Fatalf("text2pcap: %v\n%s", err, out)
 	}
-	// What TCP makes of the sequence of packets is not the question.
-	out, err := exec.Command("tshark", "-r", capture, "-d", "tcp.port==2775,smpp", "-o", "tcp.desegment_tcp_streams:FALSE",
-		"-o", "tcp.analyze_sequence_numbers:FALSE", "-o", "smpp.decode_sms_over_smpp:TRUE", "--no-duplicate-keys", "-T", "json").Output()
+	out, err := exec.Command("tshark", slices.Concat([]string{"-r", capture, "--no-duplicate-keys", "-T", "json"}, reading)...).Output()
 	if err != nil {
 		t.Fatalf("tshark: %v", err)
 	}
@@ -216,8 +302,8 @@ func dissect(t *testing.T, pdus [][]byte) []map[string][]string {
 	}
 	var all []map[string][]string
 	for i, p := range packets {
-		if _, found := p.Source.Layers["smpp"]; !found {
-			t.Errorf("packet %d has no SMPP in it: %v", i, p.Source.Layers)
+		if _, found := p.Source.Layers[protocol]; !found {
+			t.Errorf("packet %d has no %s in it: %v", i, protocol, p.Source.Layers)
 		}
 		fields := map[string][]string{}
 		flatten("", p.Source.Layers, fields)
