@@ -25,7 +25,7 @@ type Config struct {
 	Numbers httpapi.NumberPlan `toml:"numbers" comment:"Which phone numbers codes may be sent to: prefixes in +E.164, of which the longest that matches decides."`
 	Tokens  Tokens             `toml:"tokens" comment:"Who may use the API."`
 	Log     Log                `toml:"log" comment:"What is written to standard error."`
-	SMSC    []smpp.Config      `toml:"smsc" comment:"One account on one SMSC. Exactly one for now."`
+	SMSC    []smpp.Config      `toml:"smsc" comment:"One account on one SMSC. One table for each; their names differ."`
 	Clients []httpapi.Client   `toml:"client" comment:"One consumer of the API. One table for each."`
 
 	// TokenList is what the file named by Tokens.File holds. It is no key of its own.

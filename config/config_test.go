@@ -14,7 +14,7 @@ const (
 	wholeSMSC = `
 [[smsc]]
 name = "smsc-a"
-address = "127.0.0.1:2775"
+endpoints = ["127.0.0.1:2775"]
 system_id = "otpgw"
 password = "file:DIR/smpp.password"
 `

@@ -26,13 +26,13 @@ func TestDiff(t *testing.T) {
 			c.Log.Level, c.Log.Format = "debug", "json"
 			c.SMSC[0].Window++
 			c.Clients[0].Sender = "X"
-		}, "[otp.ttl numbers.own log.level client[0].sender] [http.listen log.format smsc[0].window]"},
-		{"secrets", func(c *config.Config) { c.SMSC[0].Password = "other"; c.Store.Key = make([]byte, 32) }, "[] [store.key smsc[0].password]"},
+		}, "[otp.ttl numbers.own log.level smsc[0].window client[0].sender] [http.listen log.format]"},
+		{"secrets", func(c *config.Config) { c.SMSC[0].Password = "other"; c.Store.Key = make([]byte, 32) }, "[smsc[0].password] [store.key]"},
 		{"tokens", func(c *config.Config) { c.TokenList[0].Client = "other" }, "[tokens.file] []"},
 		{"tokens and their file", func(c *config.Config) { c.TokenList = nil; c.Tokens.File = "" }, "[tokens.file] []"},
 		{"another client", func(c *config.Config) { c.Clients = append(c.Clients, httpapi.DefaultClient()) }, "[client[1]] []"},
 		{"no client", func(c *config.Config) { c.Clients = nil }, "[client[0]] []"},
-		{"no SMSC", func(c *config.Config) { c.SMSC = nil }, "[] [smsc[0]]"},
+		{"no SMSC", func(c *config.Config) { c.SMSC = nil }, "[smsc[0]] []"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			changed := old

@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,7 +26,7 @@ blocked = []
 file = "DIR/tokens.toml"
 [[smsc]]
 name = "smsc-a"
-address = "127.0.0.1:2775"
+endpoints = ["127.0.0.1:2775"]
 system_id = "otpgw"
 password = "file:DIR/smpp.password"
 rate = 50
@@ -51,9 +52,9 @@ rate = 2.5
 		t.Errorf("log is %+v", cfg.Log)
 	}
 	smsc := config.DefaultSMSC()
-	smsc.Name, smsc.Address, smsc.SystemID, smsc.Password = "smsc-a", "127.0.0.1:2775", "otpgw", password
+	smsc.Name, smsc.Endpoints, smsc.SystemID, smsc.Password = "smsc-a", []string{"127.0.0.1:2775"}, "otpgw", password
 	smsc.Rate, smsc.Window = 50, 100
-	if len(cfg.SMSC) != 1 || cfg.SMSC[0] != smsc {
+	if len(cfg.SMSC) != 1 || !reflect.DeepEqual(cfg.SMSC[0], smsc) {
 		t.Errorf("smsc is %+v, want %+v", cfg.SMSC, smsc)
 	}
 	if len(cfg.Clients) != 2 || cfg.Clients[0].ID != "AcmeBank" || cfg.Clients[0].Enabled || !cfg.Clients[1].Enabled ||
@@ -76,7 +77,7 @@ func TestOtherWaysToWriteTOML(t *testing.T) {
 		"otp.ttl = '90s'\n" + whole,
 		"otp = {ttl = \"\"\"90s\"\"\"}\n" + whole,
 		"[ \"otp\" ]\n'ttl' = \"1m30s\" # so\n" + whole,
-		"smsc = [ { name = \"smsc-a\", address = \"127.0.0.1:2775\", system_id = \"otpgw\", password = \"file:DIR/smpp.password\" } ]\n" +
+		"smsc = [ { name = \"smsc-a\", endpoints = [\"127.0.0.1:2775\"], system_id = \"otpgw\", password = \"file:DIR/smpp.password\" } ]\n" +
 			"otp.ttl = \"90s\"\n" + wholeNumbers + wholeTokens + wholeClient,
 	} {
 		got := valid(t, dir, text)
@@ -88,7 +89,7 @@ func TestOtherWaysToWriteTOML(t *testing.T) {
 
 func TestDefaultLacksOnlyWhatMustBeGiven(t *testing.T) {
 	err := config.Default().Validate()
-	if err == nil || err.Error() != "smsc: there must be one [[smsc]]" {
+	if err == nil || err.Error() != "smsc: there must be one [[smsc]] at least" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -116,10 +116,10 @@ level = ["info"]
 		`FILE:19:1: client[1].id = "acme": is that of client[0] too`,
 	}},
 	{"no SMSC", wholeNumbers + wholeTokens + wholeClient, []string{
-		`FILE: smsc: there must be one [[smsc]]`,
+		`FILE: smsc: there must be one [[smsc]] at least`,
 	}},
 	{"two SMSCs", whole + wholeSMSC, []string{
-		`FILE:18:1: smsc: there are 2 [[smsc]], must be one: this version serves one account on one SMSC`,
+		`FILE:19:1: smsc[1].name = "smsc-a": is that of smsc[0] too`,
 	}},
 	{"relative paths", "[store]\ndir = \"data\"\n[tokens]\nfile = \"tokens.toml\"\n" + wholeNumbers + wholeSMSC + wholeClient, []string{
 		`FILE:2:1: store.dir = "data": must be an absolute path`,
@@ -139,7 +139,7 @@ level = ["info"]
 		`warning: FILE:1:1: otp.length = 6 with max_failures = 50: 1 in 20000 succeeds who guesses at a number until it is locked (recommended: 1 in 100000)`,
 	}},
 	{"window", "[[smsc]]\nwindow = 4\nrate = 100" + strings.TrimPrefix(wholeSMSC, "\n[[smsc]]") + wholeNumbers + wholeTokens + wholeClient, []string{
-		`warning: FILE:2:1: smsc[0].window = 4 with binds = 2: carries 80 messages a second if the SMSC takes 100ms to answer, less than rate = 100`,
+		`warning: FILE:2:1: smsc[0].window = 4 on 2 binds: carries 80 messages a second if the SMSC takes 100ms to answer, less than rate = 100`,
 	}},
 	{"certificate that is not there", "[http]\ntls_cert = \"DIR/no.pem\"\ntls_key = \"DIR/no.key\"\n" + whole, []string{
 		`FILE:3:1: http.tls_key = "DIR/no.key": no such file or directory`,
@@ -157,7 +157,7 @@ level = ["info"]
 		`FILE:14:1: client[0].id = 1: must be a string`,
 	}},
 	{"nothing at all", "", []string{
-		`FILE: smsc: there must be one [[smsc]]`,
+		`FILE: smsc: there must be one [[smsc]] at least`,
 		`warning: FILE: numbers.own = []: codes are sent to every number in the world`,
 		`warning: FILE: client: there is no [[client]]: nobody can use the API`,
 		`warning: FILE: tokens.file = "": nobody is let in`,
@@ -188,7 +188,7 @@ length = 99
 max_in_flight = 0
 [[smsc]]
 name = "smsc-a"
-address = "127.0.0.1:2775"
+endpoints = ["127.0.0.1:2775"]
 system_id = "otpgw"
 windw = 5
 window = 0

@@ -36,7 +36,7 @@ func examples() map[string]string {
 	return map[string]string{
 		"tokens.file":    `"/etc/otpgw/tokens.toml"`,
 		"smsc.name":      `"smsc-a"`,
-		"smsc.address":   `"10.0.0.10:2775"`,
+		"smsc.endpoints": `["10.0.0.10:2775"]`,
 		"smsc.system_id": `"otpgw"`,
 		"smsc.password":  `"file:/etc/otpgw/smpp.password"`,
 		"client.id":      `"acme"`,

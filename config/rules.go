@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"otpgw/httpapi"
 )
 
 // A finding is a problem that has no place yet.
@@ -91,11 +93,18 @@ func flatten(err error) []string {
 // listFindings holds how many tables there are in lists and that their names are unique.
 func (c Config) listFindings() []finding {
 	var all []finding
-	switch n := len(c.SMSC); {
-	case n == 0:
-		all = append(all, finding{key: "smsc", message: "smsc: there must be one [[smsc]]"})
-	case n > 1:
-		all = append(all, finding{key: "smsc[1]", message: fmt.Sprintf("smsc: there are %d [[smsc]], must be one: this version serves one account on one SMSC", n)})
+	if len(c.SMSC) == 0 {
+		all = append(all, finding{key: "smsc", message: "smsc: there must be one [[smsc]] at least"})
+	}
+	names := map[string]int{}
+	for i, smsc := range c.SMSC {
+		earlier, twice := names[smsc.Name]
+		if twice && smsc.Name != "" {
+			key := fmt.Sprintf("smsc[%d].name", i)
+			all = append(all, finding{key: key, message: fmt.Sprintf("%s = %q: is that of smsc[%d] too", key, smsc.Name, earlier)})
+		} else {
+			names[smsc.Name] = i
+		}
 	}
 	first := map[string]int{}
 	for i, client := range c.Clients {
@@ -121,7 +130,9 @@ func (c Config) pathFindings() []finding {
 		{"tokens.file", c.Tokens.File},
 	}
 	for i, smsc := range c.SMSC {
-		paths = append(paths, struct{ key, path string }{fmt.Sprintf("smsc[%d].tls_ca", i), smsc.TLSCA})
+		for key, path := range map[string]string{"tls_ca": smsc.TLSCA, "tls_cert": smsc.TLSCert, "tls_key": smsc.TLSKey} {
+			paths = append(paths, struct{ key, path string }{fmt.Sprintf("smsc[%d].%s", i, key), path})
+		}
 	}
 	var all []finding
 	for _, p := range paths {
@@ -179,10 +190,23 @@ func (c Config) warnings() []finding {
 		}
 	}
 	for i, smsc := range c.SMSC {
-		can := float64(smsc.Binds*smsc.Window) / usualResponse.Seconds()
+		binds := smsc.Binds + smsc.Transmitters
+		can := float64(binds*smsc.Window) / usualResponse.Seconds()
 		if smsc.Rate > can && can > 0 {
-			warn(fmt.Sprintf("smsc[%d].window", i), " = %d with binds = %d: carries %.0f messages a second if the SMSC takes %v to answer, less than rate = %v",
-				smsc.Window, smsc.Binds, can, usualResponse, smsc.Rate)
+			warn(fmt.Sprintf("smsc[%d].window", i), " = %d on %d binds: carries %.0f messages a second if the SMSC takes %v to answer, less than rate = %v",
+				smsc.Window, binds, can, usualResponse, smsc.Rate)
+		}
+		if smsc.Rate > 0 && float64(smsc.Window) > 3*smsc.Rate {
+			warn(fmt.Sprintf("smsc[%d].window", i), " = %d: is more than three seconds' worth of rate = %v: an SMSC that stops answering gets that many messages in vain",
+				smsc.Window, smsc.Rate)
+		}
+		if smsc.RegisteredDelivery&3 != 0 && smsc.Transmitters > 0 && smsc.Binds+smsc.Receivers == 0 && smsc.OutbindListen == "" {
+			warn(fmt.Sprintf("smsc[%d].receivers", i), " = 0 with transmitters = %d: receipts have no bind to come over", smsc.Transmitters)
+		}
+		for _, id := range smsc.Clients {
+			if !slices.ContainsFunc(c.Clients, func(client httpapi.Client) bool { return client.ID == id }) {
+				warn(fmt.Sprintf("smsc[%d].clients", i), ": there is no [[client]] with id = %q", id)
+			}
 		}
 	}
 	if len(c.Numbers.Own) == 0 {

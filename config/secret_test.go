@@ -160,8 +160,8 @@ func TestSecretsAreNeverRepeated(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		said = append(said, fmt.Sprintf(verb, cfg))
 	}
-	if want := "[store.key smsc[0].password]"; fmt.Sprint(restart) != want {
-		t.Errorf("Diff says %v, want %s", restart, want)
+	if want := "[smsc[0].password] [store.key]"; fmt.Sprint(hot, restart) != want {
+		t.Errorf("Diff says %v %v, want %s", hot, restart, want)
 	}
 
 	for _, text := range []string{

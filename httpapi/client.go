@@ -14,6 +14,7 @@ type Client struct {
 	ID      string  `toml:"id" comment:"Name of the client, as its tokens carry it: 1 to 64 letters, digits and any of . _ - : @ /" reload:"hot"`
 	Enabled bool    `toml:"enabled" comment:"false refuses every request of the client with 403." reload:"hot"`
 	Sender  string  `toml:"sender" comment:"From whom its messages come: up to 11 letters, digits, spaces and any of !\"#%&'()*+,-./:;<=>?_ with a letter among them, or a short code of up to 8 digits, or a number as +E.164." reload:"hot"`
+	Replace bool    `toml:"replace" comment:"A new message to a number overwrites the client's older one on the phone or in the SMSC, where the smsc has replace_type or replace_if_present." reload:"hot"`
 	Rate    float64 `toml:"rate" comment:"Requests a second, both operations together, 0..100000; 0 sets no limit. What exceeds it is answered 429." reload:"hot"`
 	Burst   int     `toml:"burst" comment:"Requests that may come at once before rate holds, 1..100000." reload:"hot"`
 }

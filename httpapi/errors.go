@@ -119,7 +119,9 @@ func problemOf(err error) (*problem, time.Duration) {
 	case errors.Is(err, smpp.ErrUnknown):
 		row = outcomeUnknown
 	case errors.As(err, &refused):
-		row = statusProblem(refused.Status)
+		if row = refusalProblem(refused.Class); row.status == http.StatusServiceUnavailable && refused.RetryAfter > 0 {
+			return row, max(refused.RetryAfter, time.Second)
+		}
 	case errors.As(err, &text):
 		row = invalidText
 	case errors.As(err, &address):
@@ -164,23 +166,19 @@ func limitProblem(limit string) *problem {
 	}
 }
 
-// statusProblem is the row for the command_status with which an SMSC refused a message (SMPP 3.4 §5.1.3): the number's
-// fault is told to the client, a passing state of the SMSC asks it to come again, and our own fault stays inside. What
-// is permanent and neither, vendors' own statuses included, says that the number cannot be sent to.
-func statusProblem(status uint32) *problem {
-	switch status {
-	case 0x14, 0x58: // ESME_RMSGQFUL, ESME_RTHROTTLED
+// refusalProblem is the row for a refusal by the SMSC: the number's fault is told to the client, a passing state of the
+// SMSC asks it to come again, and our own fault stays inside. What is for good and neither, vendors' own statuses
+// included, says that the number cannot be sent to.
+func refusalProblem(class string) *problem {
+	switch class {
+	case smpp.ClassThrottled:
 		return smscBusy
-	case 0x04, 0x08, 0x45, 0x64, 0xFE: // RINVBNDSTS, RSYSERR, RSUBMITFAIL, RX_T_APPN, RDELIVERYFAILURE
+	case smpp.ClassTemporary, smpp.ClassUnavailable:
 		return smscUnavailable
-	case 0x01, 0x02, 0x03, 0x06, 0x07, // RINVMSGLEN, RINVCMDLEN, RINVCMDID, RINVPRTFLG, RINVREGDLVFLG
-		0x0A, 0x48, 0x49, // RINVSRCADR, RINVSRCTON, RINVSRCNPI
-		0x15, 0x43, 0x54, 0x61, 0x62, 0x63, // RINVSERTYP, RINVESMCLASS, RINVREPFLAG, RINVSCHED, RINVEXPIRY, RINVDFTMSGID
-		0xC0, 0xC1, 0xC2, 0xC3, 0xC4: // optional parameters
+	case smpp.ClassSender, smpp.ClassRequest:
 		return requestRefused
-	default: // RINVDSTADR, RINVDSTTON, RINVDSTNPI, RX_P_APPN, RX_R_APPN, RUNKNOWNERR, …
-		return numberRefused
 	}
+	return numberRefused
 }
 
 // appendJSON appends the ErrorInfo of p.

@@ -201,14 +201,14 @@ func TestOutcomesOfASend(t *testing.T) {
 		{&smpp.TextError{Segments: 3, Max: 1}, "discard", 400, "INVALID_ARGUMENT"},
 		{&smpp.AddressError{Field: "from", Reason: "too long"}, "discard", 500, "INTERNAL"},
 	}
-	status := func(code int, codeName string, statuses ...uint32) {
-		for _, s := range statuses {
-			rows = append(rows, row{&smpp.StatusError{Status: s, Command: "submit_sm"}, "discard", code, codeName})
+	refused := func(code int, codeName string, classes ...string) {
+		for i, class := range classes {
+			rows = append(rows, row{&smpp.StatusError{Status: 0x400 + uint32(i), Class: class, Command: "submit_sm"}, "discard", code, codeName})
 		}
 	}
-	status(403, otp+"PHONE_NUMBER_NOT_ALLOWED", 0x0B, 0x50, 0x51, 0x4A, 0x4B, 0x65, 0x66, 0xFF, 0x422, 0x11)
-	status(503, "UNAVAILABLE", 0x58, 0x14, 0x08, 0x45, 0x64, 0xFE, 0x04)
-	status(500, "INTERNAL", 0x01, 0x02, 0x03, 0x06, 0x07, 0x0A, 0x48, 0x49, 0x15, 0x43, 0x54, 0x61, 0x62, 0x63, 0xC0, 0xC4)
+	refused(403, otp+"PHONE_NUMBER_NOT_ALLOWED", smpp.ClassDestination, smpp.ClassRejected)
+	refused(503, "UNAVAILABLE", smpp.ClassThrottled, smpp.ClassTemporary, smpp.ClassUnavailable)
+	refused(500, "INTERNAL", smpp.ClassSender, smpp.ClassRequest)
 	for _, row := range rows {
 		t.Run(row.err.Error(), func(t *testing.T) {
 			var told []outcome

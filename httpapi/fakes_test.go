@@ -52,6 +52,15 @@ func (c *codes) Verify(ctx context.Context, client, id, code string) error {
 type sender struct {
 	check func(m smpp.Message) error
 	send  func(ctx context.Context, m smpp.Message) (smpp.Accepted, error)
+
+	mu       sync.Mutex // guards the rest
+	canceled []string
+}
+
+func (s *sender) Cancel(ref string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.canceled = append(s.canceled, ref)
 }
 
 func (s *sender) Check(m smpp.Message) error { return s.check(m) }

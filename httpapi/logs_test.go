@@ -63,8 +63,8 @@ func TestNoSecretIsTold(t *testing.T) {
 	for name, change := range map[string]func(*plant){
 		"success":         func(*plant) {},
 		"not sent":        sendFails(&smpp.UnavailableError{Reason: "no bind"}),
-		"refused":         sendFails(&smpp.StatusError{Status: 0x0B}),
-		"our fault":       sendFails(&smpp.StatusError{Status: 0x0A}),
+		"refused":         sendFails(&smpp.StatusError{Status: 0x0B, Class: smpp.ClassDestination}),
+		"our fault":       sendFails(&smpp.StatusError{Status: 0x0A, Class: smpp.ClassSender}),
 		"unknown":         sendFails(&smpp.UnknownError{Reason: "no answer"}),
 		"broken sender":   sendFails(errBroken),
 		"limit":           issueFails(&otpstore.LimitError{Limit: "send_limit", RetryAfter: 1}),

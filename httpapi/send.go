@@ -32,7 +32,10 @@ func (s *Server) sendCode(ctx context.Context, x *exchange) error {
 	if p := x.live.numbers.judge(number, x.version.foreign); p != nil {
 		return p
 	}
-	message := smpp.Message{From: x.client.Sender, To: number, Text: render(template, x.live.anyCode)}
+	message := smpp.Message{
+		From: x.client.Sender, To: number, Text: render(template, x.live.anyCode),
+		Client: x.client.ID, Replace: x.client.Replace,
+	}
 	if err := s.sender.Check(message); err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
@@ -41,6 +44,7 @@ func (s *Server) sendCode(ctx context.Context, x *exchange) error {
 		return fmt.Errorf("issue: %w", err)
 	}
 	x.id = issued.ID
+	message.Ref = issued.ID
 	message.Text = render(template, issued.Code)
 	message.Validity = time.Until(issued.ExpiresAt)
 	sending, cancel := context.WithDeadline(ctx, issued.ExpiresAt) // nothing is submitted after its code has expired

@@ -29,14 +29,14 @@ func TestSendCode(t *testing.T) {
 			}
 			p.sender.check = func(m smpp.Message) error {
 				steps = append(steps, "check")
-				if want := (smpp.Message{From: "ACME", To: theNumber, Text: "000000 is your code, 000000"}); m != want {
+				if want := (smpp.Message{From: "ACME", To: theNumber, Text: "000000 is your code, 000000", Client: "acme"}); m != want {
 					t.Errorf("check of %+v, want %+v", m, want)
 				}
 				return nil
 			}
 			p.sender.send = func(ctx context.Context, m smpp.Message) (smpp.Accepted, error) {
 				steps = append(steps, "send")
-				if want := (smpp.Message{From: "ACME", To: theNumber, Text: "730152 is your code, 730152", Validity: 5 * time.Minute}); m != want {
+				if want := (smpp.Message{From: "ACME", To: theNumber, Text: "730152 is your code, 730152", Validity: 5 * time.Minute, Ref: authID, Client: "acme"}); m != want {
 					t.Errorf("sent %+v, want %+v", m, want)
 				}
 				if deadline, ok := ctx.Deadline(); !ok || !deadline.Equal(now.Add(p.cfg.RequestTimeout)) {
@@ -73,6 +73,13 @@ func TestValidateCode(t *testing.T) {
 	})
 	if a := p.post(verifyPath, verifyBody); a.status != http.StatusNoContent || a.header.Get("x-correlator") != correlator {
 		t.Errorf("%d %s", a.status, a.body)
+	}
+	if got := p.sender.canceled; !slices.Equal(got, []string{authID}) {
+		t.Errorf("canceled %v: what was validated need not be delivered any more", got)
+	}
+	p.codes.verify = func(context.Context, string, string, string) error { return otpstore.ErrWrongCode }
+	if a := p.post(verifyPath, verifyBody); a.status != http.StatusBadRequest || len(p.sender.canceled) != 1 {
+		t.Errorf("%d, canceled %v after a wrong code", a.status, p.sender.canceled)
 	}
 }
 

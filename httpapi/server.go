@@ -40,6 +40,7 @@ type Codes interface {
 type Sender interface {
 	Check(m smpp.Message) error
 	Send(ctx context.Context, m smpp.Message) (smpp.Accepted, error)
+	Cancel(ref string)
 }
 
 // A Server serves the API. Its methods may be called concurrently, but Run only once.

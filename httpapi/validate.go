@@ -27,6 +27,7 @@ func (s *Server) validateCode(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
+	s.sender.Cancel(id) // what still waits in the SMSC is of no use any more
 	return nil
 }
 

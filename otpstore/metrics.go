@@ -29,7 +29,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		}, []string{"limit"}),
 		receipts: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "otpgw_store_receipts_total",
-			Help: "Receipts by what they changed: delivered, failed, progress, nothing; parked until their message is known, dropped.",
+			Help: "Receipts by what they changed: delivered, failed, progress, nothing; parked until their message is known; expired because it never was; refused because too many wait.",
 		}, []string{"outcome"}),
 		parked: f.NewGauge(prometheus.GaugeOpts{
 			Name: "otpgw_store_parked_receipts",
@@ -54,7 +54,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	for _, limit := range []string{"send_limit", "resend_after", "max_failures"} {
 		m.limits.WithLabelValues(limit)
 	}
-	for _, outcome := range []string{"delivered", "failed", "progress", "nothing", "parked", "dropped"} {
+	for _, outcome := range []string{"delivered", "failed", "progress", "nothing", "parked", "expired", "refused"} {
 		m.receipts.WithLabelValues(outcome)
 	}
 	return m

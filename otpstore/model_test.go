@@ -35,6 +35,7 @@ type modelCode struct {
 	expires        time.Time
 	state          string // as Verification.State, but never "elapsed" before a verdict said so
 	wrong          int
+	answered       bool // late, after its outcome had been unknown
 }
 
 func (m *model) failures(number string, now time.Time) int {
@@ -169,6 +170,9 @@ func checkModel(t *testing.T, rt *rapid.T) {
 			c := code(rt)
 			check(rt, s.Sent(context.Background(), c.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{c.ID}}))
 			check(rt, look(s, c)) // so that it is applied now
+			if c.state == "unknown" {
+				c.answered = true
+			}
 			if c.state == "pending" {
 				c.expires = time.Now().Add(m.policy.TTL)
 				if latest := c.issued.Add(otpstore.Acceptance + m.policy.TTL); latest.Before(c.expires) {
@@ -180,7 +184,7 @@ func checkModel(t *testing.T, rt *rapid.T) {
 		"discard": func(rt *rapid.T) {
 			c := code(rt)
 			check(rt, s.Discard(context.Background(), c.ID))
-			if c.state == "pending" {
+			if c.state == "pending" || c.state == "unknown" && !c.answered {
 				c.state = "discarded"
 			}
 		},

@@ -213,7 +213,7 @@ func TestFailStop(t *testing.T) {
 				if err := s.Sent(t.Context(), right.ID, otpstore.SendResult{}); !errors.Is(err, otpstore.ErrUnavailable) {
 					t.Errorf("Sent: %v", err)
 				}
-				if err := s.Delivered(t.Context(), receipt(right)); !errors.Is(err, otpstore.ErrUnavailable) {
+				if _, err := s.Delivered(t.Context(), receipt(right)); !errors.Is(err, otpstore.ErrUnavailable) {
 					t.Errorf("Delivered: %v", err)
 				}
 				if err := s.Ready(); !errors.Is(err, otpstore.ErrUnavailable) {

@@ -2,27 +2,28 @@ package otpstore
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 	"time"
 )
 
 const (
 	parkedLimit = 10_000
-	parkedFor   = 60 * time.Second
+	parkedFor   = 10 * time.Minute
 )
 
 // parking keeps receipts whose message no record knows yet: a receipt may overtake the outcome of its own submit. It is
 // bounded in number and time, and safe for concurrent use.
 type parking struct {
-	mu    sync.Mutex
-	names map[Name]*list.Element // of *parkedReceipt
-	order *list.List             // by time, so that those which are over stand in front
+	mu      sync.Mutex
+	names   map[Name]*list.Element // of *parkedReceipt, by each of its names that no older one has
+	order   *list.List             // by time, so that those which are over stand in front
+	expired int                    // since size was asked
 }
 
 type parkedReceipt struct {
-	name    Name
-	receipt Receipt
-	until   time.Time
+	*wantedReceipt
+	until time.Time
 }
 
 func newParking() *parking {
@@ -30,55 +31,72 @@ func newParking() *parking {
 }
 
 // put keeps r, unless the parking is full or has a final receipt of that message. It reports whether one is kept now.
-func (p *parking) put(now time.Time, name Name, r Receipt) bool {
+func (p *parking) put(now time.Time, r *wantedReceipt) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expire(now)
-	if e, ok := p.names[name]; ok {
-		if kept := e.Value.(*parkedReceipt); !kept.receipt.Final {
-			kept.receipt = r
+	if e, ok := p.names[r.names[0]]; ok && e.Value.(*parkedReceipt).names[0] == r.names[0] {
+		if kept := e.Value.(*parkedReceipt); !kept.Final {
+			kept.wantedReceipt = r
 		}
 		return true
 	}
-	if len(p.names) >= parkedLimit {
+	if p.order.Len() >= parkedLimit {
 		return false
 	}
-	p.names[name] = p.order.PushBack(&parkedReceipt{name, r, now.Add(parkedFor)})
+	e := p.order.PushBack(&parkedReceipt{r, now.Add(parkedFor)})
+	for _, name := range r.names {
+		if _, taken := p.names[name]; !taken {
+			p.names[name] = e
+		}
+	}
 	return true
 }
 
-// find gives the receipt that waits for a message.
-func (p *parking) find(now time.Time, name Name) (Receipt, bool) {
+// find gives the receipt that waits for a message to n.
+func (p *parking) find(now time.Time, name Name, n number) (*wantedReceipt, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expire(now)
-	if e, ok := p.names[name]; ok {
-		return e.Value.(*parkedReceipt).receipt, true
+	e, ok := p.names[name]
+	if !ok {
+		return nil, false
 	}
-	return Receipt{}, false
+	r := e.Value.(*parkedReceipt).wantedReceipt
+	return r, slices.Index(r.names, name) < r.Converted || r.to(n)
 }
 
-// drop forgets the receipt of a message.
-func (p *parking) drop(name Name) {
+// drop forgets a receipt.
+func (p *parking) drop(r *wantedReceipt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e, ok := p.names[name]; ok {
-		p.order.Remove(e)
-		delete(p.names, name)
+	if e, ok := p.names[r.names[0]]; ok {
+		p.remove(e)
 	}
 }
 
-// size forgets what is over and counts the rest.
-func (p *parking) size(now time.Time) int {
+// remove is called with mu held.
+func (p *parking) remove(e *list.Element) {
+	p.order.Remove(e)
+	for _, name := range e.Value.(*parkedReceipt).names {
+		if p.names[name] == e {
+			delete(p.names, name)
+		}
+	}
+}
+
+// size forgets what is over and counts the rest, and what was forgotten since the last time.
+func (p *parking) size(now time.Time) (waiting, expired int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expire(now)
-	return len(p.names)
+	expired, p.expired = p.expired, 0
+	return p.order.Len(), expired
 }
 
 func (p *parking) expire(now time.Time) {
 	for e := p.order.Front(); e != nil && !now.Before(e.Value.(*parkedReceipt).until); e = p.order.Front() {
-		p.order.Remove(e)
-		delete(p.names, e.Value.(*parkedReceipt).name)
+		p.remove(e)
+		p.expired++
 	}
 }

@@ -94,6 +94,9 @@ func (c code) end() time.Time {
 	return c.issued.Add(c.ttl + acceptance)
 }
 
+// open reports whether nothing is known yet of the messages of c.
+func (c code) open() bool { return c.state == pending || c.state == unknown && len(c.messages) == 0 }
+
 // finish puts c into a final state.
 func (c code) finish(s state, at time.Time) code {
 	c.state, c.finished = s, at
@@ -171,7 +174,7 @@ func issue(now time.Time, p Policy, n number, c code) (number, *LimitError) {
 // Its life begins now, but not long after its reservation.
 func sent(now time.Time, n number, id Name, r SendResult) (number, bool) {
 	i := n.find(id)
-	if i < 0 || n.codes[i].state != pending {
+	if i < 0 || !n.codes[i].open() || n.codes[i].state == unknown && len(r.MessageIDs) == 0 {
 		return n, false
 	}
 	c := n.codes[i]
@@ -179,6 +182,9 @@ func sent(now time.Time, n number, id Name, r SendResult) (number, bool) {
 	c.messages = make([]message, len(r.MessageIDs))
 	for m, id := range r.MessageIDs {
 		c.messages[m].id = id
+	}
+	if c.state == unknown {
+		return n.with(i, c), true
 	}
 	begin := now
 	if latest := c.issued.Add(acceptance); latest.Before(begin) {
@@ -207,7 +213,7 @@ func accept(now time.Time, n number, i int, c code) number {
 // discard gives back the reservation of a code that was certainly not sent.
 func discard(n number, id Name) (number, bool) {
 	i := n.find(id)
-	if i < 0 || n.codes[i].state != pending {
+	if i < 0 || !n.codes[i].open() {
 		return n, false
 	}
 	n.codes = slices.Delete(slices.Clone(n.codes), i, i+1)
@@ -263,15 +269,18 @@ func verify(now time.Time, p Policy, n number, client string, id Name, mac [sha2
 	return n.with(i, c), true, ErrWrongCode
 }
 
-// delivered records a receipt. A final state stands, and what is known already changes nothing.
-func delivered(n number, r Receipt) (next number, found, changed bool) {
+// unknownState is the final state of a message of which the SMSC knows nothing (SMPP 3.4 §5.2.28). It may learn more.
+const unknownState = "UNKNOWN"
+
+// delivered records a receipt of the message with that id. A final state stands, and what is known already changes nothing.
+func delivered(n number, r Receipt, id string) (next number, found, changed bool) {
 	for i, c := range slices.Backward(n.codes) {
-		m := slices.IndexFunc(c.messages, func(m message) bool { return c.smsc == r.SMSC && m.id == r.MessageID })
+		m := slices.IndexFunc(c.messages, func(m message) bool { return c.smsc == r.SMSC && m.id == id })
 		if m < 0 {
 			continue
 		}
 		old := c.messages[m]
-		if old.final || (!r.Final && old.state == r.State && old.err == r.Error) {
+		if old.final && !(old.state == unknownState && r.Delivered) || (!r.Final && old.state == r.State && old.err == r.Error) {
 			return n, true, false
 		}
 		c.messages = slices.Clone(c.messages)

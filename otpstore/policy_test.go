@@ -181,7 +181,7 @@ func TestRulesChangeNoArgument(t *testing.T) {
 		"right":     func() { verify(noon, p, n, "acme", first, digest("right")) },
 		"wrong":     func() { verify(noon, p, n, "acme", first, digest("wrong")) },
 		"elapsed":   func() { verify(later, p, n, "acme", first, digest("right")) },
-		"delivered": func() { delivered(n, Receipt{SMSC: "main", MessageID: first.id(), State: "DELIVRD", Final: true}) },
+		"delivered": func() { delivered(n, Receipt{SMSC: "main", State: "DELIVRD", Final: true}, first.id()) },
 		"recovered": func() { recovered(later, n) },
 		"sweepable": func() { sweepable(later.Add(p.Retention), p, n) },
 	} {
@@ -336,6 +336,38 @@ func TestNewestStaysActive(t *testing.T) {
 	}
 }
 
+// TestLateOutcome: what comes after the outcome was unknown makes receipts known, or gives the place back; the code stays dead.
+func TestLateOutcome(t *testing.T) {
+	p := rules()
+	n, older := deliver(t, noon, p, number{}, "acme")
+	n, id := reserve(t, noon.Add(time.Minute), p, n, "acme")
+	n, _ = lose(noon.Add(time.Minute), n, id)
+	lost := n
+	n, changed := sent(noon.Add(2*time.Minute), n, id, SendResult{SMSC: "main", MessageIDs: []string{"late"}})
+	if i := n.find(id); !changed || n.codes[i].state != unknown || n.codes[i].messages[0].id != "late" {
+		t.Errorf("got %+v, %t", n.codes, changed)
+	}
+	if c := n.codes[n.find(older)]; c.state != live {
+		t.Errorf("the older code is %v: nobody was told of the newer one", c.state)
+	}
+	if _, found, changed := delivered(n, Receipt{SMSC: "main", State: "DELIVRD", Final: true, Delivered: true}, "late"); !found || !changed {
+		t.Error("its receipt is not known")
+	}
+	if _, _, err := verify(noon.Add(2*time.Minute), p, n, "acme", id, [32]byte{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("verify = %v", err)
+	}
+	if _, changed := sent(noon, n, id, SendResult{SMSC: "main", MessageIDs: []string{"again"}}); changed {
+		t.Error("recorded twice")
+	}
+	if _, changed := discard(n, id); changed {
+		t.Error("discarded after it was accepted")
+	}
+	given, changed := discard(lost, id)
+	if !changed || given.find(id) >= 0 || given.codes[given.find(older)].state != live {
+		t.Errorf("after a late refusal: %+v, %t", given.codes, changed)
+	}
+}
+
 func TestOutcomeIsTakenOnce(t *testing.T) {
 	p := rules()
 	n, id := deliver(t, noon, p, number{}, "acme")
@@ -405,6 +437,8 @@ func TestReceipts(t *testing.T) {
 			{"2", "DELIVRD", true, true, true, true}, {"2", "DELIVRD", true, true, true, false}}, "ENROUTE", false},
 		{"final state stands", []step{{"1", "UNDELIV", true, false, true, true}, {"1", "DELIVRD", true, true, true, false},
 			{"1", "ENROUTE", false, false, true, false}}, "UNDELIV", false},
+		{"unknown is not the last word", []step{{"1", "DELIVRD", true, true, true, true}, {"2", "UNKNOWN", true, false, true, true},
+			{"2", "UNDELIV", true, false, true, false}, {"2", "DELIVRD", true, true, true, true}}, "DELIVRD", true},
 		{"first failure decides", []step{{"1", "DELIVRD", true, true, true, true}, {"2", "EXPIRED", true, false, true, true}}, "EXPIRED", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -414,7 +448,7 @@ func TestReceipts(t *testing.T) {
 			for _, s := range test.steps {
 				at = at.Add(time.Second)
 				var found, changed bool
-				n, found, changed = delivered(n, Receipt{SMSC: "main", MessageID: s.message, State: s.state, Final: s.final, Delivered: s.ok, At: at})
+				n, found, changed = delivered(n, Receipt{SMSC: "main", State: s.state, Final: s.final, Delivered: s.ok, At: at}, s.message)
 				if found != s.found || changed != s.changed {
 					t.Errorf("%s of %s: found %t, changed %t", s.state, s.message, found, changed)
 				}
@@ -426,7 +460,7 @@ func TestReceipts(t *testing.T) {
 		})
 	}
 	n, id := deliver(t, noon, rules(), number{}, "acme")
-	if _, found, _ := delivered(n, Receipt{SMSC: "backup", MessageID: id.id(), State: "DELIVRD", Final: true}); found {
+	if _, found, _ := delivered(n, Receipt{SMSC: "backup", State: "DELIVRD", Final: true}, id.id()); found {
 		t.Error("a receipt of another SMSC was taken")
 	}
 }

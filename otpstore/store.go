@@ -137,7 +137,12 @@ func (s *Store) sweep(ctx context.Context) {
 		if err := s.sweepOnce(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("sweep", "err", err)
 		}
-		s.metrics.parked.Set(float64(s.parked.size(time.Now())))
+		waiting, expired := s.parked.size(time.Now())
+		s.metrics.parked.Set(float64(waiting))
+		if expired > 0 {
+			s.metrics.receipts.WithLabelValues("expired").Add(float64(expired))
+			s.log.Warn("receipts of messages that nobody sent, forgotten", "receipts", expired)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

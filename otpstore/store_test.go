@@ -114,7 +114,7 @@ func wrong(i otpstore.Issued) string {
 }
 
 func receipt(i otpstore.Issued) otpstore.Receipt {
-	return otpstore.Receipt{SMSC: "main", MessageID: "m-" + i.ID, State: "DELIVRD", Final: true, Delivered: true}
+	return otpstore.Receipt{SMSC: "main", MessageIDs: []string{"m-" + i.ID}, Converted: 1, State: "DELIVRD", Final: true, Delivered: true}
 }
 
 func TestLifeOfACode(t *testing.T) {
@@ -130,7 +130,7 @@ func TestLifeOfACode(t *testing.T) {
 		answered := time.Now()
 		s.sent(i)
 		time.Sleep(time.Second)
-		if err := s.Delivered(t.Context(), receipt(i)); err != nil {
+		if _, err := s.Delivered(t.Context(), receipt(i)); err != nil {
 			t.Fatal(err)
 		}
 		delivered := time.Now()
@@ -272,11 +272,11 @@ func TestReceiptBeforeSent(t *testing.T) {
 		s := open(t, dir, policy(), nil)
 		i, late := s.issue(phone), s.issue(phone)
 		for range 2 {
-			if err := s.Delivered(t.Context(), receipt(i)); err != nil {
+			if _, err := s.Delivered(t.Context(), receipt(i)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := s.Delivered(t.Context(), receipt(late)); err != nil {
+		if _, err := s.Delivered(t.Context(), receipt(late)); err != nil {
 			t.Fatal(err)
 		}
 		s.sent(i)
@@ -307,8 +307,8 @@ func TestReceiptsOfParts(t *testing.T) {
 		if v := s.lookup(i); v.Receipt != "" || !v.DeliveredAt.IsZero() {
 			t.Errorf("delivered before part %s was: %+v", part, v)
 		}
-		r := otpstore.Receipt{SMSC: "main", MessageID: part, State: "DELIVRD", Final: true, Delivered: true}
-		if err := s.Delivered(t.Context(), r); err != nil {
+		r := otpstore.Receipt{SMSC: "main", MessageIDs: []string{part}, Converted: 1, State: "DELIVRD", Final: true, Delivered: true}
+		if _, err := s.Delivered(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -572,10 +572,102 @@ func TestReceiptIsNotLostBetweenSearchAndParking(t *testing.T) {
 		s.sent(i)
 		s.lookup(i) // it was applied
 	}}
-	if err := s.Delivered(t.Context(), receipt(i)); err != nil {
+	if _, err := s.Delivered(t.Context(), receipt(i)); err != nil {
 		t.Fatal(err)
 	}
 	if v := s.lookup(i); v.Receipt != "DELIVRD" {
 		t.Errorf("got %+v", v)
+	}
+}
+
+// TestReceiptFindsItsMessage: the id of one message may be that of another in hexadecimal.
+func TestReceiptFindsItsMessage(t *testing.T) {
+	s := open(t, t.TempDir(), policy(), nil)
+	const one, two, other = "+34600000001", "+34600000002", "+34600000003"
+	ids := make(map[string]otpstore.Issued)
+	for phone, id := range map[string]string{one: "10", two: "16"} {
+		ids[phone] = s.issue(phone)
+		if err := s.Sent(t.Context(), ids[phone].ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{id}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deliver := func(numbers []string, certain int, forms ...string) otpstore.Match {
+		t.Helper()
+		m, err := s.Delivered(t.Context(), otpstore.Receipt{
+			SMSC: "main", MessageIDs: forms, Converted: certain, Numbers: numbers, State: "ENROUTE", Error: strings.Join(append(forms, numbers...), " "),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	for _, tc := range []struct {
+		name    string
+		numbers []string
+		certain int
+		forms   []string
+		found   string // "" for none
+		form    int
+	}{
+		{"as it is", []string{two}, 1, []string{"16", "10", "22"}, two, 0},
+		{"converted", []string{one}, 1, []string{"16", "10", "22"}, one, 1},
+		{"swapped addresses", []string{"+34911111111", one}, 1, []string{"16", "10"}, one, 1},
+		{"without a number", nil, 1, []string{"16", "10"}, two, 0},
+		{"of a number in another form", []string{"+600000002"}, 1, []string{"16", "10"}, two, 0},
+		{"converted without a number", nil, 1, []string{"17", "10"}, "", 0},
+		{"converted for another number", []string{other}, 1, []string{"17", "10"}, "", 0},
+		{"certain whatever the number", []string{other}, 2, []string{"17", "10"}, one, 1},
+		{"of nobody", []string{one}, 1, []string{"99"}, "", 0},
+	} {
+		before := map[string]string{one: s.lookup(ids[one]).ReceiptError, two: s.lookup(ids[two]).ReceiptError}
+		m := deliver(tc.numbers, tc.certain, tc.forms...)
+		found := ""
+		for phone, e := range before {
+			if s.lookup(ids[phone]).ReceiptError != e {
+				found += phone
+			}
+		}
+		if found != tc.found || m.Found != (tc.found != "") || m.Found && m.Form != tc.form {
+			t.Errorf("%s: found %q, %+v, want %q by form %d", tc.name, found, m, tc.found, tc.form)
+		}
+	}
+}
+
+// TestEarlyReceiptByItsConversion waits for the right message.
+func TestEarlyReceiptByItsConversion(t *testing.T) {
+	s := open(t, t.TempDir(), policy(), nil)
+	early := otpstore.Receipt{SMSC: "main", MessageIDs: []string{"16", "10"}, Converted: 1, Numbers: []string{phone}, State: "DELIVRD", Final: true, Delivered: true}
+	if m, err := s.Delivered(t.Context(), early); err != nil || m.Found {
+		t.Fatal(m, err)
+	}
+	other, i := s.issue("+34600000999"), s.issue(phone)
+	for _, sent := range []otpstore.Issued{other, i} { // two messages of the same id, as after a restart of the SMSC
+		if err := s.Sent(t.Context(), sent.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{"10"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v := s.lookup(i); v.Receipt != "DELIVRD" {
+		t.Errorf("got %+v", v)
+	}
+	if v := s.lookup(other); v.Receipt != "" {
+		t.Errorf("the other number's message got it: %+v", v)
+	}
+}
+
+// TestFullParkingAsksForTheReceiptAgain: nothing is taken that would be lost.
+func TestFullParkingAsksForTheReceiptAgain(t *testing.T) {
+	s := open(t, t.TempDir(), policy(), nil)
+	for n := range otpstore.ParkedLimit {
+		r := otpstore.Receipt{SMSC: "main", MessageIDs: []string{fmt.Sprint(n)}, Converted: 1, State: "DELIVRD", Final: true}
+		if _, err := s.Delivered(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Delivered(t.Context(), otpstore.Receipt{SMSC: "main", MessageIDs: []string{"one more"}, Converted: 1, State: "DELIVRD", Final: true}); err == nil {
+		t.Error("a receipt was taken for which there is no room")
+	}
+	i := s.send(phone)
+	if m, err := s.Delivered(t.Context(), receipt(i)); err != nil || !m.Found || !m.Changed {
+		t.Errorf("the receipt of a message that is known: %+v, %v", m, err)
 	}
 }

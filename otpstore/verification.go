@@ -78,7 +78,8 @@ func (s *Store) Issue(ctx context.Context, client, phone string) (Issued, error)
 	return out, nil
 }
 
-// Sent records that the SMSC accepted the messages of a code. The code can be verified from now on, and the same client's older
+// Sent records that the SMSC accepted the messages of a code. Of one whose outcome was said to be unknown it records the
+// messages only, so that their receipts are known: nobody was told its id, and it stays as it is. The code can be verified from now on, and the same client's older
 // code for the number no longer. It is ordered before every later call and durable within 20 ms; ErrUnavailable says
 // that it could not be taken on, ErrNotFound that id is none.
 func (s *Store) Sent(ctx context.Context, id string, r SendResult) error {
@@ -87,7 +88,7 @@ func (s *Store) Sent(ctx context.Context, id string, r SendResult) error {
 		r.AnsweredAt = time.Now()
 	}
 	type delivery struct {
-		name    Name
+		receipt *wantedReceipt
 		outcome string
 	}
 	var deliveries []delivery // of receipts that were faster
@@ -96,22 +97,23 @@ func (s *Store) Sent(ctx context.Context, id string, r SendResult) error {
 		deliveries = nil
 		for _, m := range r.MessageIDs {
 			name := messageName(r.SMSC, m)
-			if receipt, ok := s.parked.find(time.Now(), name); ok && changed {
-				var found, news bool
-				n, found, news = delivered(n, receipt)
-				deliveries = append(deliveries, delivery{name, receipt.outcome(found, news)})
+			if receipt, ok := s.parked.find(time.Now(), name, n); ok && changed {
+				var match Match
+				n, match.Found, match.Changed = delivered(n, receipt.Receipt, m)
+				deliveries = append(deliveries, delivery{receipt, receipt.outcome(match)})
 			}
 		}
 		return n, changed
 	}, func() {
 		for _, d := range deliveries {
-			s.parked.drop(d.name)
+			s.parked.drop(d.receipt)
 			s.metrics.receipts.WithLabelValues(d.outcome).Inc()
 		}
 	})
 }
 
-// Discard records that the message of a code was certainly not sent: the reservation is given back. Ordered and durable as Sent.
+// Discard records that the message of a code was certainly not sent, even where its outcome had been unknown: the
+// reservation is given back. Ordered and durable as Sent.
 func (s *Store) Discard(ctx context.Context, id string) error {
 	return s.note(ctx, "discarded", id, func(_ time.Time, n number, name Name) (number, bool) {
 		return discard(n, name)

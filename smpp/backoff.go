@@ -15,8 +15,18 @@ const (
 	peerUnbindFloor = time.Second
 )
 
-// errPeerUnbind ends a session that the SMSC has ended with unbind.
-var errPeerUnbind = errors.New("unbind by the smsc")
+var (
+	errPeerUnbind  = errors.New("unbind by the smsc") // ends a session
+	errNoLife      = errors.New("no answer to enquire_link")
+	errBindTimeout = errors.New("bind not answered in time")
+	errNoAnswer    = errors.New("closed before the bind was answered") // as a load balancer does that has no SMSC behind it
+)
+
+// A connectError is a connection that was not to be had.
+type connectError struct{ err error }
+
+func (e *connectError) Error() string { return "connect: " + e.err.Error() }
+func (e *connectError) Unwrap() error { return e.err }
 
 // A bindError is the refusal of a bind.
 type bindError struct{ status pdu.Status }
@@ -49,7 +59,20 @@ func (b *backoff) next(err error, bound time.Duration, random float64) time.Dura
 		ceiling = b.max
 	}
 	b.failures++
+	switch { // where another try costs nobody anything, the SMSC must not be back for long before it is tried
+	case harmless(err):
+		ceiling = b.min
+	case errors.Is(err, errNoAnswer):
+		ceiling = min(ceiling, 2*b.min)
+	}
 	return floorOf(err) + time.Duration(random*float64(ceiling))
+}
+
+// harmless says that another try right after cannot become a storm: a connection that is refused or has no answer costs the
+// SMSC nothing, and whoever found no sign of life has waited long for it.
+func harmless(err error) bool {
+	var refused *connectError
+	return errors.As(err, &refused) || errors.Is(err, errNoLife) || errors.Is(err, errBindTimeout)
 }
 
 func floorOf(err error) time.Duration {

@@ -27,11 +27,11 @@ func BenchmarkSend(b *testing.B) {
 			s.quiet = true
 			cfg := testConfig()
 			cfg.Window = window
-			pool, err := smpp.NewPool(cfg, func(context.Context, smpp.Receipt) error { return nil }, prometheus.NewRegistry(), discard())
+			pool, err := smpp.NewPool([]smpp.Config{cfg}, smpp.Hooks{Deliver: ignore}, prometheus.NewRegistry(), discard())
 			if err != nil {
 				b.Fatal(err)
 			}
-			smpp.SetDialer(pool, func(ctx context.Context) (net.Conn, error) {
+			smpp.SetDialer(pool, func(ctx context.Context, _ string, _ int) (net.Conn, error) {
 				conn, err := new(net.Dialer).DialContext(ctx, "tcp", listener.Addr().String())
 				if err != nil {
 					return nil, err

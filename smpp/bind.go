@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +16,22 @@ import (
 const (
 	unbindTimeout   = 5 * time.Second // for the answer to our unbind
 	peerUnbindGrace = time.Second     // for the answers that the SMSC still owes when it unbinds
-	interface34     = 0x34            // SMPP 3.4 §5.2.4
+)
+
+// Values of interface_version (SMPP 3.4 §5.2.4, SMPP 5.0 §4.7.13).
+const (
+	interface33 = 0x33
+	interface34 = 0x34
+	interface50 = 0x50
+)
+
+// A bindKind is the command of a bind.
+type bindKind = pdu.Command
+
+const (
+	transceiver = pdu.BindTransceiver
+	transmitter = pdu.BindTransmitter
+	receiver    = pdu.BindReceiver
 )
 
 // The states of a bind.
@@ -28,34 +44,38 @@ const (
 	stateUnbinding  = "unbinding"
 	stateBackoff    = "backoff"
 	stateBlocked    = "blocked" // refused for its credentials
+	stateSuspect    = "suspect" // bound, but the SMSC does not answer
 )
 
 var states = [...]string{
-	stateIdle, stateConnecting, stateBinding, stateBound, stateDraining, stateUnbinding, stateBackoff, stateBlocked,
+	stateIdle, stateConnecting, stateBinding, stateBound, stateSuspect, stateDraining, stateUnbinding, stateBackoff, stateBlocked,
 }
 
 // A bind keeps one session up, and opens another when it ends.
 type bind struct {
 	name     string
-	config   *Config
+	kind     bindKind
+	account  *account
 	dial     dialer
-	windows  *windows
-	receipts *receipts
+	endpoint int // of the next attempt
 	metrics  *bindMetrics
 	log      *slog.Logger
+
+	wary bool // the last session ended without a sign of life: the next one has to show one
 
 	mu        sync.Mutex // guards the rest
 	state     string
 	since     time.Time
 	lastError string
 	session   *session // of the states binding to unbinding
+	peer      string   // where the connection goes, "" for none
+	version   int      // sc_interface_version, 0 where the SMSC announced none
 }
 
 // run keeps the bind up until ctx ends, and drains it then. It waits for delay first.
 func (b *bind) run(ctx context.Context, delay time.Duration) {
 	defer b.enter(stateIdle, nil)
-	defer b.receipts.close()
-	wait := backoff{min: b.config.ReconnectMin, max: b.config.ReconnectMax}
+	wait := backoff{min: b.account.config.ReconnectMin, max: b.account.config.ReconnectMax}
 	for b.sleep(ctx, delay) {
 		bound, err := b.connect(ctx)
 		if ctx.Err() != nil {
@@ -98,44 +118,37 @@ func (b *bind) enter(state string, s *session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.state, b.since, b.session = state, time.Now(), s
-	for _, name := range states {
-		value := 0.0
-		if name == state {
-			value = 1
-		}
-		b.metrics.state.WithLabelValues(b.name, name).Set(value)
-	}
 }
 
 // connect opens a session and returns when it has ended and all it started with it: for how long it was bound, and why
 // it is not any more.
 func (b *bind) connect(ctx context.Context) (time.Duration, error) {
 	b.enter(stateConnecting, nil)
-	dialing, cancel := context.WithTimeout(ctx, b.config.ConnectTimeout)
-	conn, err := b.dial(dialing)
-	cancel()
+	cfg := &b.account.config
+	dialed, err := b.dial(ctx, b.endpoint)
 	if err != nil {
+		b.endpoint++
 		b.metrics.bindFailures.WithLabelValues(b.name, "connect").Inc()
-		return 0, fmt.Errorf("connect: %w", err)
+		return 0, &connectError{err}
 	}
 	b.metrics.connects.WithLabelValues(b.name).Inc()
 	s := &session{
-		conn:      conn,
-		windows:   b.windows,
-		receipts:  b.receipts,
-		metrics:   b.metrics,
-		log:       b.log,
-		smsc:      b.config.Name,
-		bind:      b.name,
-		writeTime: b.config.WriteTimeout,
-		answer:    b.config.ResponseTimeout,
-		started:   time.Now(),
-		ghosts:    make(chan struct{}, 1),
-		unbind:    make(chan struct{}),
-		done:      make(chan struct{}),
-		inflight:  make(map[uint32]*request),
-		haunted:   make(map[uint32]time.Time),
+		conn:     dialed.conn,
+		account:  b.account,
+		metrics:  b.metrics,
+		log:      b.log,
+		bind:     b.name,
+		answer:   cfg.ResponseTimeout,
+		started:  time.Now(),
+		wake:     make(chan struct{}, 1),
+		unbind:   make(chan struct{}),
+		done:     make(chan struct{}),
+		inflight: make(map[uint32]*request),
+		haunted:  make(map[uint32]time.Time),
 	}
+	b.mu.Lock()
+	b.peer, b.version = dialed.peer, 0
+	b.mu.Unlock()
 	s.more.L = &s.mu
 	var running sync.WaitGroup
 	defer running.Wait() // both end with the session
@@ -144,6 +157,7 @@ func (b *bind) connect(ctx context.Context) (time.Duration, error) {
 
 	b.enter(stateBinding, s)
 	if err := b.authenticate(ctx, s); err != nil {
+		b.endpoint++
 		s.end(endBindFailure, err)
 		return 0, err
 	}
@@ -152,23 +166,26 @@ func (b *bind) connect(ctx context.Context) (time.Duration, error) {
 
 // authenticate binds s.
 func (b *bind) authenticate(ctx context.Context, s *session) error {
-	r, err := s.ask(pdu.BindTransceiver, &pdu.Bind{
-		SystemID:         b.config.SystemID,
-		Password:         string(b.config.Password),
-		SystemType:       b.config.SystemType,
-		InterfaceVersion: interface34,
+	cfg := &b.account.config
+	r, err := s.ask(b.kind, &pdu.Bind{
+		SystemID:         cfg.SystemID,
+		Password:         string(cfg.Password),
+		SystemType:       cfg.SystemType,
+		InterfaceVersion: byte(cfg.InterfaceVersion),
+		AddressRange:     cfg.AddressRange,
 	})
 	if err != nil {
 		return err
 	}
-	timer := time.NewTimer(b.config.BindTimeout)
+	timer := time.NewTimer(cfg.BindTimeout)
 	defer timer.Stop()
 	select {
 	case o := <-r.done:
 		if o.kind != answered {
 			break
 		}
-		if o.accepted() && o.command == pdu.BindTransceiverResp {
+		if o.accepted() && o.command == b.kind.Response() {
+			b.announced(o.body)
 			return nil
 		}
 		b.metrics.bindFailures.WithLabelValues(b.name, statusLabel(o.status)).Inc()
@@ -176,7 +193,7 @@ func (b *bind) authenticate(ctx context.Context, s *session) error {
 	case <-s.done:
 	case <-timer.C:
 		b.metrics.bindFailures.WithLabelValues(b.name, "timeout").Inc()
-		return errors.New("bind not answered in time")
+		return errBindTimeout
 	case <-s.unbind:
 		return errPeerUnbind
 	case <-ctx.Done():
@@ -184,7 +201,26 @@ func (b *bind) authenticate(ctx context.Context, s *session) error {
 	}
 	<-s.done
 	b.metrics.bindFailures.WithLabelValues(b.name, "connection").Inc()
+	if s.reason == endPeerClosed || s.reason == endReadError {
+		return fmt.Errorf("%w: %w", errNoAnswer, s.err)
+	}
 	return fmt.Errorf("binding: %w", s.err)
+}
+
+// announced keeps the version of the SMSC.
+func (b *bind) announced(body pdu.Body) {
+	answer, is := body.(*pdu.BindResp)
+	if !is {
+		return
+	}
+	if v, found := answer.TLVs.Get(pdu.TagSCInterfaceVersion); found && len(v) == 1 {
+		b.mu.Lock()
+		b.version = int(v[0])
+		b.mu.Unlock()
+		if c := b.account.config.Concatenation; v[0] < interface34 && (c == "sar" || c == "payload") {
+			b.log.Warn("the smsc announces a version without optional parameters", "interface_version", v[0], "concatenation", c)
+		}
+	}
 }
 
 // serve lets messages onto s until it ends.
@@ -192,9 +228,17 @@ func (b *bind) serve(ctx context.Context, s *session) (time.Duration, error) {
 	since := time.Now()
 	b.enter(stateBound, s)
 	b.log.Info("bound")
-	b.windows.add(s)
+	gate := b.account.gate
+	if b.wary {
+		gate.suspect(s)
+		s.alarm()
+	}
+	if b.kind != receiver {
+		gate.add(s)
+	}
 	b.attend(ctx, s)
-	b.windows.remove(s)
+	gate.remove(s)
+	b.wary = s.reason == endNoLife || gate.suspects(s)
 	b.metrics.disconnects.WithLabelValues(b.name, s.reason).Inc()
 	if s.reason == endDrain {
 		b.log.Info("unbound")
@@ -204,8 +248,9 @@ func (b *bind) serve(ctx context.Context, s *session) (time.Duration, error) {
 
 // attend returns when s has ended.
 func (b *bind) attend(ctx context.Context, s *session) {
-	alive := keepalive{interval: b.config.EnquireLinkInterval, timeout: b.config.ResponseTimeout}
-	timer := time.NewTimer(b.config.EnquireLinkInterval)
+	gate := b.account.gate
+	alive := keepalive{interval: b.account.config.EnquireLinkInterval, timeout: s.answer}
+	timer := time.NewTimer(b.account.config.EnquireLinkInterval)
 	defer timer.Stop()
 	for {
 		select {
@@ -217,16 +262,17 @@ func (b *bind) attend(ctx context.Context, s *session) {
 		case <-s.unbind:
 			b.peerUnbound(s)
 			return
-		case <-s.ghosts:
+		case <-s.wake:
 		case <-timer.C:
 		}
-		misses := alive.misses
-		ask, dead, wait := alive.next(time.Since(s.started), time.Duration(s.heard.Load()))
-		if alive.misses > misses {
+		missed := alive.missed
+		ask, dead, wait := alive.next(time.Since(s.started), time.Duration(s.heard.Load()), gate.suspects(s))
+		if alive.missed && !missed || dead {
 			b.metrics.misses.WithLabelValues(b.name).Inc()
+			gate.suspect(s)
 		}
 		if dead {
-			s.end(endNoLife, errors.New("no answer to enquire_link"))
+			s.end(endNoLife, errNoLife)
 			return
 		}
 		if ask {
@@ -241,8 +287,8 @@ func (b *bind) attend(ctx context.Context, s *session) {
 // drain ends s in order: no new messages, the answers to those on their way, the acknowledgements of receipts, unbind.
 func (b *bind) drain(s *session) {
 	b.enter(stateDraining, s)
-	vacant := b.windows.remove(s)
-	timer := time.NewTimer(b.config.DrainTimeout)
+	vacant := b.account.gate.remove(s)
+	timer := time.NewTimer(b.account.config.DrainTimeout)
 	defer timer.Stop()
 	if await(s, vacant, timer.C) {
 		await(s, s.settle(), timer.C)
@@ -270,7 +316,7 @@ func (b *bind) peerUnbound(s *session) {
 	b.enter(stateUnbinding, s)
 	timer := time.NewTimer(peerUnbindGrace)
 	defer timer.Stop()
-	await(s, b.windows.remove(s), timer.C)
+	await(s, b.account.gate.remove(s), timer.C)
 	s.end(endPeerUnbind, errPeerUnbind)
 }
 
@@ -288,11 +334,23 @@ func await(s *session, event <-chan struct{}, over <-chan time.Time) bool {
 // status is what the bind is at.
 func (b *bind) status() BindStatus {
 	b.mu.Lock()
-	status := BindStatus{Name: b.name, State: b.state, Since: b.since, Window: b.windows.size, LastError: b.lastError}
+	status := BindStatus{
+		SMSC: b.account.config.Name, Name: b.name, State: b.state, Since: b.since, LastError: b.lastError,
+		Kind: strings.TrimPrefix(b.kind.String(), "bind_"),
+	}
 	s := b.session
-	b.mu.Unlock()
 	if s != nil {
-		status.InFlight = b.windows.used(s)
+		status.Peer, status.Version = b.peer, b.version
+	}
+	b.mu.Unlock()
+	if b.kind != receiver {
+		status.Window = b.account.gate.size
+	}
+	if s != nil {
+		status.InFlight = b.account.gate.used(s)
+		if status.State == stateBound && b.account.gate.suspects(s) {
+			status.State = stateSuspect
+		}
 	}
 	return status
 }

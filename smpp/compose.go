@@ -9,22 +9,28 @@ import (
 	"otpgw/smpp/pdu"
 )
 
-// A submission is a message as it goes to the wire: one body, of which the segments differ in three fields.
+// A submission is a message as it goes to the wire: one body, of which the segments differ in four fields.
 type submission struct {
 	body     pdu.ShortMessage
 	encoding pdu.Encoding
 	segments []pdu.Segment
+	sent     sentMessage
 }
 
 // segment is the body of segment i.
 func (s *submission) segment(i int) *pdu.ShortMessage {
-	s.body.DataCoding, s.body.ESMClass, s.body.Text = s.segments[i].DataCoding, s.segments[i].ESMClass, s.segments[i].Octets
+	segment := &s.segments[i]
+	s.body.DataCoding, s.body.Text, s.body.TLVs = segment.DataCoding, segment.Octets, segment.TLVs
+	s.body.ESMClass = s.body.ESMClass&esmMode | segment.ESMClass
 	return &s.body
 }
 
+const esmMode = 0x03 // of esm_class (SMPP 3.4 §5.2.12)
+
 // compose turns m into what is submitted, or says why it cannot be: a *TextError or an *AddressError. The reference
 // tells the segments of one message from those of another on the phone.
-func (c *Config) compose(m Message, reference byte) (submission, error) {
+func (a *account) compose(m Message, now time.Time) (submission, error) {
+	c := &a.config
 	from, err := c.source(m.From)
 	if err != nil {
 		return submission{}, err
@@ -33,7 +39,7 @@ func (c *Config) compose(m Message, reference byte) (submission, error) {
 	if err != nil {
 		return submission{}, err
 	}
-	text, err := pdu.EncodeText(m.Text, reference)
+	text, err := a.text.Encode(m.Text, uint16(a.reference.Add(1)))
 	if err != nil {
 		reason := "cannot be encoded"
 		if refused := (*pdu.TextError)(nil); errors.As(err, &refused) {
@@ -44,25 +50,42 @@ func (c *Config) compose(m Message, reference byte) (submission, error) {
 	if m.Text == "" {
 		return submission{}, &TextError{Reason: "is empty"}
 	}
-	if n := len(text.Segments); n > c.MaxSegments {
-		return submission{}, &TextError{Segments: n, Max: c.MaxSegments, Reason: "is too long"}
+	if text.Parts > c.MaxSegments {
+		return submission{}, &TextError{Segments: text.Parts, Max: c.MaxSegments, Reason: "is too long"}
 	}
 	s := submission{
 		body: pdu.ShortMessage{
 			ServiceType:        c.ServiceType,
 			Source:             from,
 			Destination:        to,
+			ESMClass:           byte(c.ESMClass),
 			Priority:           byte(c.Priority),
-			RegisteredDelivery: 1, // SMPP 3.4 §5.2.17: a receipt, be it delivered or not
+			RegisteredDelivery: byte(c.RegisteredDelivery),
 		},
 		encoding: text.Encoding,
 		segments: text.Segments,
+		sent: sentMessage{
+			ref: m.Ref, client: m.Client, to: m.To, source: from, destination: to, service: c.ServiceType, validity: m.Validity,
+		},
 	}
-	if c.ValidityPeriod {
-		s.body.ValidityPeriod = validityPeriod(m.Validity)
+	switch c.ValidityPeriod {
+	case validityRelative:
+		s.body.ValidityPeriod = relativeTime(m.Validity)
+	case validityAbsolute:
+		s.body.ValidityPeriod = absoluteTime(now, m.Validity)
+	}
+	if m.Replace && c.ReplaceIfPresent {
+		s.body.ReplaceIfPresent = 1
+	}
+	if m.Replace && c.ReplaceType > 0 && !a.stubborn.has(m.To, now) {
+		s.body.ProtocolID = pidReplace + byte(c.ReplaceType)
+		s.sent.replaces = true
 	}
 	return s, nil
 }
+
+// pidReplace plus 1 to 7 is the TP-PID "replace short message type 1" to 7 (3GPP TS 23.040 §9.2.3.9).
+const pidReplace = 0x40
 
 // Types of number and numbering plans (SMPP 3.4 §5.2.5, §5.2.6).
 const (
@@ -133,13 +156,21 @@ func nameable(s string) bool {
 	return true
 }
 
-// validityPeriod is d in relative form, rounded up to a second and cut to 99 days (SMPP 3.4 §7.1.1.1); "" for 0. The
+// relativeTime is d in relative form, rounded up to a second and cut to 99 days (SMPP 3.4 §7.1.1.1); "" for 0. The
 // relative form needs no clock in common with the SMSC.
-func validityPeriod(d time.Duration) string {
+func relativeTime(d time.Duration) string {
 	if d <= 0 {
 		return ""
 	}
 	const day = 24 * 3600
 	s := min(int64((d+time.Second-1)/time.Second), 99*day)
 	return fmt.Sprintf("0000%02d%02d%02d%02d000R", s/day, s/3600%24, s/60%60, s%60)
+}
+
+// absoluteTime is now plus d in absolute form, in UTC and rounded up to a second (SMPP 3.4 §7.1.1); "" for 0.
+func absoluteTime(now time.Time, d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return now.Add(d+time.Second-1).UTC().Format("060102150405") + "000+"
 }

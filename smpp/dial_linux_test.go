@@ -14,16 +14,16 @@ func TestDeadConnectionsAreNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	dial, err := newDialer(Config{Address: listener.Addr().String(), WriteTimeout: 7 * time.Second})
+	dial, err := newDialer(Config{Endpoints: []string{listener.Addr().String()}, ConnectTimeout: 5 * time.Second, WriteTimeout: 7 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := dial(t.Context())
+	got, err := dial(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	raw, err := conn.(*net.TCPConn).SyscallConn()
+	defer got.conn.Close()
+	raw, err := got.conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,8 +32,12 @@ func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailab
 type StatusError struct {
 	// Status is the command_status of the answer (SMPP 3.4 §5.1.3).
 	Status uint32
+	// Class is what the status means: ClassThrottled, ClassDestination, …
+	Class string
 	// Command is the name of the answer: "submit_sm_resp" or "generic_nack".
 	Command string
+	// RetryAfter is when it may be worth trying again; 0 where that is not known.
+	RetryAfter time.Duration
 }
 
 // Name is the status's name in the standard, or its number in hexadecimal: "ESME_RINVDSTADR", "0x00000422".

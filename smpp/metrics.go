@@ -3,6 +3,8 @@ package smpp
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -12,8 +14,11 @@ import (
 
 // metrics are those of one account; smsc is a label of all of them.
 type metrics struct {
-	state          *prometheus.GaugeVec
-	bound          prometheus.Gauge
+	registered *recorder
+	factory    promauto.Factory
+	shown      atomic.Pointer[account] // whose state the gauges tell
+	binds      map[string]bool         // whose states are told
+
 	connects       *prometheus.CounterVec
 	bindFailures   *prometheus.CounterVec
 	disconnects    *prometheus.CounterVec
@@ -40,10 +45,41 @@ type metrics struct {
 	deferred       *prometheus.CounterVec
 	mobile         *prometheus.CounterVec
 	receiptSeconds *prometheus.HistogramVec
+	matches        *prometheus.CounterVec
+	receiptAfter   prometheus.Histogram
+	expected       prometheus.Gauge
+	unwatched      prometheus.Counter
+	missing        prometheus.Counter
+	late           *prometheus.CounterVec
+	queries        *prometheus.CounterVec
+	cancels        *prometheus.CounterVec
+	errandsDropped *prometheus.CounterVec
 }
 
+// A recorder remembers what was registered.
+type recorder struct {
+	prometheus.Registerer
+	all []prometheus.Collector
+}
+
+func (r *recorder) MustRegister(all ...prometheus.Collector) {
+	r.all = append(r.all, all...)
+	r.Registerer.MustRegister(all...)
+}
+
+// unregister takes the metrics of an account away that is none any more.
+func (m *metrics) unregister() {
+	for _, c := range m.registered.all {
+		m.registered.Unregister(c)
+	}
+}
+
+// show has the gauges tell the state of a. They are 0 until then.
+func (m *metrics) show(a *account) { m.shown.Store(a) }
+
 func newMetrics(reg prometheus.Registerer, smsc string) *metrics {
-	factory := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"smsc": smsc}, reg))
+	registered := &recorder{Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"smsc": smsc}, reg)}
+	factory := promauto.With(registered)
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return factory.NewCounterVec(prometheus.CounterOpts{Name: "otpgw_smpp_" + name, Help: help}, labels)
 	}
@@ -58,17 +94,18 @@ func newMetrics(reg prometheus.Registerer, smsc string) *metrics {
 		return prometheus.HistogramOpts{Name: "otpgw_smpp_" + name, Help: help, Buckets: buckets}
 	}
 	m := &metrics{
-		state:          gauges("bind_state", "1 for the state that a bind is in.", "bind", "state"),
-		bound:          gauge("binds_bound", "Binds that take messages."),
+		registered:     registered,
+		factory:        factory,
+		binds:          make(map[string]bool),
 		connects:       counter("connects_total", "Connections made.", "bind"),
-		bindFailures:   counter("bind_failures_total", "Binds that failed: the status of a refusal, or connect or timeout.", "bind", "status"),
+		bindFailures:   counter("bind_failures_total", "Binds that failed: the status of a refusal, or connect, connection or timeout.", "bind", "status"),
 		disconnects:    counter("disconnects_total", "Bound connections that ended, by reason.", "bind", "reason"),
 		reconnectDelay: gauges("reconnect_delay_seconds", "The last wait before a bind was tried again.", "bind"),
 		rtt:            factory.NewHistogramVec(seconds("enquire_link_rtt_seconds", "Time to the answer of an enquire_link."), []string{"bind"}),
 		misses:         counter("enquire_link_misses_total", "Enquire_links after which nothing came in time.", "bind"),
 		pdus:           counter("pdus_total", "PDUs received (in) and queued for sending (out).", "bind", "dir", "command"),
 		pduErrors:      counter("pdu_errors_total", "PDUs received that could not be read, by the part that was wrong.", "bind", "command", "part"),
-		unexpected:     counter("unexpected_responses_total", "Responses to no request that waits: late, unknown, or of another type.", "bind", "kind"),
+		unexpected:     counter("unexpected_responses_total", "Responses to no request that waits: late, duplicate, unknown, or of another type.", "bind", "kind"),
 		inflight:       gauges("inflight", "Messages on a bind.", "bind"),
 		windowSize:     gauge("window_size", "Messages that may be on one bind."),
 		windowWait:     factory.NewHistogram(seconds("window_wait_seconds", "Wait for a place in a window.")),
@@ -77,7 +114,7 @@ func newMetrics(reg prometheus.Registerer, smsc string) *metrics {
 		queueDepth:     gauge("queue_depth", "Messages that are being sent or wait to be."),
 		submits:        counter("submit_total", "Messages by result and by the status of the answer.", "result", "status"),
 		submitSeconds:  factory.NewHistogramVec(seconds("submit_seconds", "Time from a submit_sm to its answer."), []string{"bind"}),
-		retries:        counter("submit_retries_total", "Messages tried once more: throttled, or lost with a bind before they were written.", "class"),
+		retries:        counter("submit_retries_total", "Messages tried again: throttled, lost with a bind before they were written, after a passing fault, without validity_period, or (where configured) not answered.", "class"),
 		unknowns:       counter("submit_unknown_total", "Messages whose outcome is unknown, by reason.", "reason"),
 		throttled:      counter("throttled_total", "Answers that ask for a slower pace.", "status"),
 		segments:       counter("segments_total", "Segments accepted, by alphabet.", "encoding"),
@@ -86,6 +123,32 @@ func newMetrics(reg prometheus.Registerer, smsc string) *metrics {
 		mobile:         counter("mo_total", "Messages received that are no receipts. They are acknowledged and dropped.", "bind"),
 		receiptSeconds: factory.NewHistogramVec(seconds("deliver_resp_seconds", "Time from a receipt to its acknowledgement."), []string{"bind"}),
 	}
+	m.matches = counter("dlr_match_total", "Receipts by how their id was found: same, hex_to_dec or dec_to_hex by conversion, orphan for none.", "how")
+	m.receiptAfter = factory.NewHistogram(prometheus.HistogramOpts{
+		Name: "otpgw_smpp_dlr_seconds", Help: "Time from the acceptance of a message to its final receipt.",
+		Buckets: []float64{.1, .25, .5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800},
+	})
+	m.expected = gauge("dlr_expected", "Messages whose final receipts are waited for.")
+	m.unwatched = counter("dlr_unwatched_total", "Messages whose receipts are not waited for because too many are.").WithLabelValues()
+	m.missing = counter("dlr_missing_total", "Messages without a final receipt at the end of their validity and receipt_grace.").WithLabelValues()
+	m.late = counter("submit_late_total", "Answers after their message was given up as unknown: accepted, refused, or incomplete.", "result")
+	m.queries = counter("query_total", "query_sm for messages whose receipt is missing, by the state that the SMSC told, or failed.", "state")
+	m.cancels = counter("cancel_total", "cancel_sm by result.", "result")
+	m.errandsDropped = counter("errands_dropped_total", "Late answers not told, and query_sm and cancel_sm not sent, because too many wait.", "kind")
+	factory.NewGaugeFunc(prometheus.GaugeOpts{Name: "otpgw_smpp_binds_bound", Help: "Binds that take messages."}, func() float64 {
+		if a := m.shown.Load(); a != nil {
+			return float64(a.gate.bound())
+		}
+		return 0
+	})
+	factory.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "otpgw_smpp_queue_oldest_seconds", Help: "How long the message has waited that waits longest.",
+	}, func() float64 {
+		if a := m.shown.Load(); a != nil {
+			return a.gate.oldest(time.Now()).Seconds()
+		}
+		return 0
+	})
 	m.accepted = m.submits.WithLabelValues("accepted", statusLabel(pdu.StatusOK))
 	return m
 }
@@ -101,7 +164,9 @@ type bindMetrics struct {
 	inOther        prometheus.Counter
 }
 
+// of is not safe for concurrent use.
 func (m *metrics) of(bind string) *bindMetrics {
+	m.tellState(bind)
 	b := &bindMetrics{
 		metrics:        m,
 		bind:           bind,
@@ -114,17 +179,43 @@ func (m *metrics) of(bind string) *bindMetrics {
 	}
 	for _, c := range []pdu.Command{
 		pdu.SubmitSMResp, pdu.DeliverSM, pdu.DataSM, pdu.EnquireLink, pdu.EnquireLinkResp, pdu.Unbind, pdu.UnbindResp,
-		pdu.GenericNack, pdu.BindTransceiverResp, pdu.AlertNotification, pdu.Outbind,
+		pdu.GenericNack, pdu.BindTransceiverResp, pdu.BindTransmitterResp, pdu.BindReceiverResp, pdu.QuerySMResp,
+		pdu.CancelSMResp, pdu.AlertNotification, pdu.Outbind,
 	} {
 		b.in[c] = m.pdus.WithLabelValues(bind, "in", c.String())
 	}
 	for _, c := range []pdu.Command{
 		pdu.SubmitSM, pdu.DeliverSMResp, pdu.DataSMResp, pdu.EnquireLink, pdu.EnquireLinkResp, pdu.Unbind, pdu.UnbindResp,
-		pdu.GenericNack, pdu.BindTransceiver,
+		pdu.GenericNack, pdu.BindTransceiver, pdu.BindTransmitter, pdu.BindReceiver, pdu.QuerySM, pdu.CancelSM,
 	} {
 		b.out[c] = m.pdus.WithLabelValues(bind, "out", c.String())
 	}
 	return b
+}
+
+// tellState makes the gauges of a bind's states.
+func (m *metrics) tellState(bind string) {
+	if m.binds[bind] {
+		return
+	}
+	m.binds[bind] = true
+	for _, state := range states {
+		m.factory.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "otpgw_smpp_bind_state", Help: "1 for the state that a bind is in.",
+			ConstLabels: prometheus.Labels{"bind": bind, "state": state},
+		}, func() float64 {
+			a := m.shown.Load()
+			if a == nil {
+				return 0
+			}
+			for _, b := range a.binds {
+				if b.name == bind && b.status().State == state {
+					return 1
+				}
+			}
+			return 0
+		})
+	}
 }
 
 func (b *bindMetrics) received(c pdu.Command) {

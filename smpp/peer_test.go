@@ -96,18 +96,24 @@ func everywhere(t *testing.T, f func(t *testing.T, l *link)) {
 // testConfig is one bind to an address that nobody dials.
 func testConfig() smpp.Config {
 	cfg := smpp.DefaultConfig()
-	cfg.Name, cfg.Address, cfg.SystemID, cfg.Password = "main", "127.0.0.1:2775", "otpgw", "s3cr3t"
-	cfg.Binds, cfg.Rate = 1, 0
+	cfg.Name, cfg.Endpoints, cfg.SystemID, cfg.Password = "main", []string{"127.0.0.1:2775"}, "otpgw", "s3cr3t"
+	cfg.Binds, cfg.Rate, cfg.MessageIDFormat = 1, 0, "as_is"
 	return cfg
 }
+
+// ignore is a Deliver that knows every message.
+func ignore(context.Context, smpp.Receipt) (smpp.Match, error) { return smpp.Match{Found: true}, nil }
 
 // A running pool, and what its test needs of it.
 type running struct {
 	*smpp.Pool
 	t        *testing.T
 	link     *link
+	config   smpp.Config
 	registry *prometheus.Registry
-	receipts chan smpp.Receipt // what the default deliver func got
+	receipts chan smpp.Receipt    // what the default deliver func got
+	late     chan smpp.LateAnswer // what was told late
+	match    func(smpp.Receipt) smpp.Match
 	log      *logBuffer
 	cancel   context.CancelFunc
 	ended    chan error
@@ -134,8 +140,8 @@ func (l *logBuffer) String() string {
 func run(t *testing.T, l *link, cfg smpp.Config, deliver func(context.Context, smpp.Receipt) error) *running {
 	t.Helper()
 	r := &running{
-		t: t, link: l, registry: prometheus.NewRegistry(), receipts: make(chan smpp.Receipt, 1000), log: new(logBuffer),
-		ended: make(chan error, 1),
+		t: t, link: l, registry: prometheus.NewRegistry(), log: new(logBuffer), ended: make(chan error, 1),
+		receipts: make(chan smpp.Receipt, 1000), late: make(chan smpp.LateAnswer, 1000),
 	}
 	if l.hurry {
 		cfg.ReconnectMin = 10 * time.Millisecond
@@ -147,17 +153,37 @@ func run(t *testing.T, l *link, cfg smpp.Config, deliver func(context.Context, s
 		}
 	}
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	pool, err := smpp.NewPool(cfg, deliver, r.registry, log)
+	pool, err := smpp.NewPool([]smpp.Config{cfg}, smpp.Hooks{
+		Deliver: func(ctx context.Context, receipt smpp.Receipt) (smpp.Match, error) {
+			err := deliver(ctx, receipt)
+			if r.match != nil {
+				return r.match(receipt), err
+			}
+			return smpp.Match{Found: err == nil}, err
+		},
+		Late: func(_ context.Context, answer smpp.LateAnswer) { r.late <- answer },
+	}, r.registry, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	smpp.SetDialer(pool, l.dial)
-	r.Pool = pool
+	smpp.SetDialer(pool, func(ctx context.Context, _ string, _ int) (net.Conn, error) { return l.dial(ctx) })
+	r.Pool, r.config = pool, cfg
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	t.Cleanup(cancel) // where the test failed on the way
 	go func() { r.ended <- pool.Run(ctx) }()
 	return r
+}
+
+// setRate is what a reload does that changes the rate.
+func (r *running) setRate(perSecond float64) {
+	r.t.Helper()
+	r.config.Rate = perSecond
+	change, err := r.Prepare([]smpp.Config{r.config})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.Apply(change)
 }
 
 // stop ends the pool while p, if any, answers the unbind, and waits for its end.
@@ -266,6 +292,16 @@ func (p *peer) next() (pdu.Frame, error) {
 	return p.reader.Next()
 }
 
+// read reads any PDU.
+func (p *peer) read() pdu.Frame {
+	p.t.Helper()
+	f, err := p.next()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return f
+}
+
 // expect reads a PDU, which must be a c.
 func (p *peer) expect(c pdu.Command) pdu.Frame {
 	p.t.Helper()
@@ -329,6 +365,13 @@ func (p *peer) send(h pdu.Header, body pdu.Body) {
 func (p *peer) answer(f pdu.Frame, status pdu.Status, body pdu.Body) {
 	p.t.Helper()
 	p.send(pdu.Header{Command: f.Command.Response(), Status: status, Sequence: f.Sequence}, body)
+}
+
+// ping shows the pool a sign of life.
+func (p *peer) ping() {
+	p.t.Helper()
+	p.send(pdu.Header{Command: pdu.EnquireLink, Sequence: 0x7FFF}, nil)
+	p.expectStatus(pdu.EnquireLinkResp, pdu.StatusOK, 0x7FFF)
 }
 
 // accept answers a submit_sm with a message id.

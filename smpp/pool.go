@@ -5,99 +5,73 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"otpgw/smpp/pdu"
 )
 
 const (
-	maxSends      = 10_000                 // Sends at once; more are turned away
-	maxSendTime   = time.Minute            // for a Send whose context has no deadline
-	throttlePause = time.Second            // before a message that was throttled is tried once more
-	stagger       = 100 * time.Millisecond // between the first attempts of the binds
+	maxSendTime = time.Minute      // for a Send whose context has no deadline
+	handover    = 10 * time.Second // for an account to be up that takes the place of another
 )
 
-// A Pool keeps the binds of one account up and sends messages over them. Its methods may be called by several
+// A Pool keeps the binds of all accounts up and sends messages over them. Its methods may be called by several
 // goroutines at once.
 type Pool struct {
-	config  Config
-	dial    dialer
-	binds   []*bind
-	windows *windows
-	pacer   *pacer
-	metrics *metrics
-	log     *slog.Logger
+	hooks    Hooks
+	registry prometheus.Registerer
+	log      *slog.Logger
+	dialer   func(Config) (dialer, error) // newDialer, but in tests
+	accounts atomic.Pointer[[]*account]
+	started  atomic.Bool
+	news     chan struct{} // there are moves; has room for one
 
-	started   atomic.Bool
-	sending   atomic.Int64
-	reference atomic.Uint32 // of the last message in segments; begins anywhere, so that a restart does not repeat
-	requests  sync.Pool     // of *request
+	mu    sync.Mutex // guards moves, and changes of accounts
+	moves []move     // not done yet
+}
+
+// Hooks are what a Pool tells of. They are called by several goroutines at once and must heed their context.
+type Hooks struct {
+	// Deliver records a receipt and says which message it was for. The SMSC gets its answer after it returned: with an
+	// error it is asked to send the receipt again, so the same one may come more than once. Receipts of one message go
+	// there one after the other, in the order of their arrival, as long as the account is the same.
+	Deliver func(context.Context, Receipt) (Match, error)
+	// Late tells of an answer to a message of which Send had to say ErrUnknown, a second after it came or later. It may
+	// be nil.
+	Late func(context.Context, LateAnswer)
 }
 
 // A BindStatus is what one bind is at.
 type BindStatus struct {
-	Name string
-	// State is "connecting", "binding", "bound", "draining", "unbinding", "backoff", "blocked" (refused for its
-	// credentials) or "idle" (before its first attempt and after Run).
+	// SMSC is the account, Name the bind's name in it: "1", "tx1", "rx1" or "outbind".
+	SMSC, Name string
+	// Kind is "transceiver", "transmitter" or "receiver".
+	Kind string
+	// State is "connecting", "binding", "bound", "suspect" (bound, but the SMSC does not answer), "draining",
+	// "unbinding", "backoff", "blocked" (refused for its credentials) or "idle" (before its first attempt and after Run).
 	State string
 	// Since is when that state began.
 	Since time.Time
+	// Peer is the endpoint of the connection, Version what the SMSC announced as sc_interface_version; 0: nothing.
+	Peer    string
+	Version int
 	// InFlight is the number of messages on the bind, Window how many there may be.
 	InFlight, Window int
 	// LastError is why the bind was down the last time; "" where it never was.
 	LastError string
 }
 
-// NewPool returns a pool that does nothing until Run. Each receipt goes to deliver, which must be safe for concurrent
-// use and heed its context: with nil the receipt is acknowledged, with an error the SMSC is asked to send it again, so
-// the same receipt may come more than once. Receipts of one message that come over one bind go
-// there one after the other. reg may be nil.
-func NewPool(cfg Config, deliver func(context.Context, Receipt) error, reg prometheus.Registerer, log *slog.Logger) (*Pool, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	dial, err := newDialer(cfg)
+// NewPool returns a pool that does nothing until Run. reg may be nil. The names of the accounts must differ.
+func NewPool(accounts []Config, hooks Hooks, reg prometheus.Registerer, log *slog.Logger) (*Pool, error) {
+	p := &Pool{hooks: hooks, registry: reg, log: log, dialer: newDialer, news: make(chan struct{}, 1)}
+	p.accounts.Store(new([]*account))
+	change, err := p.Prepare(accounts)
 	if err != nil {
 		return nil, err
 	}
-	log = log.With("smsc", cfg.Name)
-	m := newMetrics(reg, cfg.Name)
-	p := &Pool{
-		config:  cfg,
-		windows: newWindows(cfg.Window, m),
-		pacer:   newPacer(cfg.Rate, cfg.MaxSegments),
-		metrics: m,
-		log:     log,
-		dial:    dial,
-	}
-	p.reference.Store(rand.Uint32())
-	p.requests.New = func() any { return newRequest(pdu.SubmitSM) }
-	m.windowSize.Set(float64(cfg.Window))
-	m.rateLimit.Set(cfg.Rate)
-	for i := range cfg.Binds {
-		name := strconv.Itoa(i + 1)
-		log := log.With("bind", name)
-		bm := m.of(name)
-		b := &bind{
-			name:     name,
-			config:   &p.config,
-			dial:     func(ctx context.Context) (net.Conn, error) { return p.dial(ctx) },
-			windows:  p.windows,
-			receipts: newReceipts(deliver, cfg.ReceiptQueue, bm, log),
-			metrics:  bm,
-			log:      log,
-		}
-		b.enter(stateIdle, nil)
-		p.binds = append(p.binds, b)
-	}
+	p.Apply(change)
 	return p, nil
 }
 
@@ -108,197 +82,173 @@ func (p *Pool) Run(ctx context.Context) error {
 	if p.started.Swap(true) {
 		return errors.New("smpp: the pool has run already")
 	}
-	p.windows.start()
-	var binds sync.WaitGroup
-	for i, b := range p.binds {
-		binds.Go(func() { b.run(ctx, time.Duration(i)*stagger) })
+	var running sync.WaitGroup
+	defer running.Wait()
+	stops := make(map[*account]context.CancelFunc)
+	for {
+		for _, m := range p.due() {
+			if m.stop != nil {
+				stop := stops[m.stop]
+				delete(stops, m.stop)
+				running.Go(func() {
+					defer stop()
+					p.retire(ctx, m)
+				})
+			}
+			if m.start != nil {
+				alive, stop := context.WithCancel(ctx)
+				stops[m.start] = stop
+				running.Go(func() { m.start.run(alive) })
+			}
+		}
+		select {
+		case <-p.news:
+		case <-ctx.Done():
+			for _, stop := range stops {
+				stop()
+			}
+			return nil
+		}
 	}
-	<-ctx.Done()
-	p.windows.close()
-	binds.Wait()
-	return nil
 }
+
+// list is the accounts that may be sent over.
+func (p *Pool) list() []*account { return *p.accounts.Load() }
 
 // Check says what Send would refuse before it sends anything: a *TextError or an *AddressError.
 func (p *Pool) Check(m Message) error {
-	_, err := p.config.compose(m, 0)
+	err := error(unserved())
+	for _, a := range p.list() {
+		if _, fits := a.fits(m); !fits {
+			continue
+		}
+		_, refusal := a.compose(m, time.Now())
+		if refusal == nil {
+			return nil
+		}
+		err = refusal
+	}
 	return err
 }
 
-// Ready returns nil when at least one bind is bound, and else what each of them is at.
+// Ready returns nil when messages can be sent over one account at least, and else what every bind is at.
 func (p *Pool) Ready() error {
-	if p.windows.ready() > 0 {
-		return nil
-	}
-	var all []string
-	for _, s := range p.Binds() {
-		text := fmt.Sprintf("bind %s %s", s.Name, s.State)
-		if s.LastError != "" {
-			text += " (" + s.LastError + ")"
+	var all []error
+	for _, a := range p.list() {
+		err := a.ready()
+		if err == nil {
+			return nil
 		}
-		all = append(all, text)
+		all = append(all, err)
 	}
-	return fmt.Errorf("smsc %s: no bind is bound: %s", p.config.Name, strings.Join(all, ", "))
-}
-
-// SetRate changes the rate of the account, in segments a second; 0: no limit.
-func (p *Pool) SetRate(perSecond float64) {
-	p.pacer.set(perSecond)
-	p.metrics.rateLimit.Set(perSecond)
+	if len(all) == 0 {
+		return errors.New("there is no smsc")
+	}
+	return errors.Join(all...)
 }
 
 // Binds is what each bind is at.
 func (p *Pool) Binds() []BindStatus {
-	all := make([]BindStatus, len(p.binds))
-	for i, b := range p.binds {
-		all[i] = b.status()
+	var all []BindStatus
+	for _, a := range p.list() {
+		for _, b := range a.binds {
+			all = append(all, b.status())
+		}
 	}
 	return all
 }
 
-// Send sends m and waits for the SMSC's answer. ctx's deadline bounds the wait for the account's rate, for a place in a
-// window and for the answer together; without one it is a minute. Where the rate leaves no room before it, and where no
-// bind is up (but for the first second after the start), Send fails at once.
+// Send sends m over the best account for it and waits for the SMSC's answer. ctx's deadline bounds the wait for the
+// account's rate, for a place in a window and for the answer together; without one it is a minute. Where there is no
+// prospect of a place before it, Send fails at once.
 //
 // The error says which of three it was: *StatusError (refused) and anything that is ErrUnavailable, *TextError or
-// *AddressError: certainly not accepted. ErrUnknown: written, and perhaps accepted. A message is tried once more, within
-// the deadline, where it was throttled or where its bind was lost before it was written.
+// *AddressError: certainly not accepted. ErrUnknown: written, and perhaps accepted. Within the deadline a message is
+// tried again where it was throttled, met a passing fault, or where its bind was lost before it was written; over
+// another account where this one cannot take it. After ErrUnknown it is tried again only with on_unknown = resend_once.
 func (p *Pool) Send(ctx context.Context, m Message) (Accepted, error) {
-	s, err := p.config.compose(m, byte(p.reference.Add(1)))
-	if err != nil {
-		return Accepted{}, err
-	}
 	if _, set := ctx.Deadline(); !set {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, maxSendTime)
 		defer cancel()
 	}
-	p.metrics.queueDepth.Set(float64(p.sending.Add(1)))
-	defer func() { p.metrics.queueDepth.Set(float64(p.sending.Add(-1))) }()
-	accepted, err := p.send(ctx, &s)
-	p.metrics.sent(s.encoding, len(s.segments), err)
+	var room [4]candidate
+	candidates := p.choose(room[:0], m, time.Now())
+	if len(candidates) == 0 {
+		return Accepted{}, unserved()
+	}
+	var failure error
+	for i, c := range candidates {
+		accepted, err := c.account.deal(ctx, m, func() bool {
+			return anyUsable(candidates[i+1:])
+		})
+		if err == nil {
+			return accepted, nil
+		}
+		if failure = graver(failure, err); !movable(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return Accepted{}, failure
+}
+
+// deal sends m over this account and counts what became of it.
+func (a *account) deal(ctx context.Context, m Message, elsewhere func() bool) (Accepted, error) {
+	s, err := a.compose(m, time.Now())
+	if err != nil {
+		return Accepted{}, err
+	}
+	accepted, err := a.send(ctx, &s, elsewhere)
+	a.metrics.sent(s.encoding, len(s.segments), err)
 	return accepted, err
 }
 
-func (p *Pool) send(ctx context.Context, s *submission) (Accepted, error) {
-	if p.sending.Load() > maxSends {
-		return Accepted{}, &UnavailableError{Reason: "too many messages wait", RetryAfter: time.Second}
-	}
-	if err := p.windows.check(); err != nil {
-		return Accepted{}, err
-	}
-	var paused, moved bool
-	owed := len(s.segments) // tokens of the rate not taken yet
-	for {
-		accepted, o, err := p.attempt(ctx, s, owed)
-		owed = 0
-		if err != nil {
-			return Accepted{}, err
-		}
-		switch {
-		case o.accepted():
-			return accepted, nil
-		case o.lost && !moved && ctx.Err() == nil:
-			moved = true
-			p.metrics.retries.WithLabelValues("lost").Inc()
-			continue
-		case o.throttled() && !paused && p.pause(ctx):
-			paused = true
-			p.metrics.retries.WithLabelValues("throttled").Inc()
-			owed = len(s.segments)
-			continue
-		}
-		return Accepted{}, o.err()
-	}
-}
-
-// pace waits for the account's rate.
-func (p *Pool) pace(ctx context.Context, segments int) error {
-	began := time.Now()
-	err := p.pacer.wait(ctx, segments)
-	p.metrics.rateWait.Observe(time.Since(began).Seconds())
-	return err
-}
-
-// pause waits before a throttled message is tried again, and says whether it can be before the deadline.
-func (p *Pool) pause(ctx context.Context) bool {
-	if deadline, _ := ctx.Deadline(); time.Until(deadline) <= throttlePause {
-		return false
-	}
-	timer := time.NewTimer(throttlePause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// attempt sends all segments over one bind, each after the answer to the one before. One place in the window does for
-// all of them. The outcome is that of the whole. owed is how many tokens of the rate it has to take.
-func (p *Pool) attempt(ctx context.Context, s *submission, owed int) (Accepted, outcome, error) {
-	r := p.requests.Get().(*request)
-	defer p.requests.Put(r)
-	began := time.Now()
-	on, err := p.windows.acquire(ctx)
-	p.metrics.windowWait.Observe(time.Since(began).Seconds())
-	if err != nil {
-		return Accepted{}, outcome{}, err
-	}
-	if owed > 0 { // only who may write at once takes of the rate: what is taken early would be spent in a burst
-		if err := p.pace(ctx, owed); err != nil {
-			p.windows.release(on, false, 0)
-			return Accepted{}, outcome{}, err
-		}
-	}
-	accepted := Accepted{
-		SMSC:       p.config.Name,
-		Bind:       on.bind,
-		MessageIDs: make([]string, 0, len(s.segments)),
-		Encoding:   s.encoding.String(),
-		Segments:   len(s.segments),
-	}
+// movable says that another account may do better.
+func movable(err error) bool {
 	var (
-		o       outcome
-		latency time.Duration
-		paused  bool
+		refused *StatusError
+		text    *TextError
 	)
-	for i := 0; i < len(s.segments); i++ {
-		if r.octets, err = pdu.Append(r.octets[:0], pdu.Header{Command: pdu.SubmitSM}, s.segment(i)); err != nil {
-			p.windows.release(on, false, latency)
-			return Accepted{}, outcome{}, fmt.Errorf("encode: %w", err)
-		}
-		began = time.Now()
-		o = on.submit(ctx, r)
-		switch {
-		case o.kind == answered:
-			latency = o.at.Sub(r.at)
-		case o.ghost:
-			latency = time.Since(began) // at least
-		case o.lost:
-			p.windows.remove(on) // whoever tries again must not come back here
-		}
-		if o.throttled() {
-			p.metrics.throttled.WithLabelValues(statusLabel(o.status)).Inc()
-			if i > 0 && !paused && p.pause(ctx) {
-				paused = true
-				i--
-				continue
-			}
-		}
-		if !o.accepted() {
-			break
-		}
-		if i == 0 {
-			accepted.SubmittedAt = r.at
-		}
-		accepted.AnsweredAt = o.at
-		accepted.MessageIDs = append(accepted.MessageIDs, o.id)
+	switch {
+	case errors.As(err, &refused):
+		return refused.Class == ClassThrottled || refused.Class == ClassTemporary || refused.Class == ClassUnavailable
+	case errors.As(err, &text):
+		return true // others may take more segments
 	}
-	p.windows.release(on, o.ghost, latency)
-	if !o.accepted() && len(accepted.MessageIDs) > 0 {
-		o = outcome{kind: unknown, reason: reasonPartial}
+	return errors.Is(err, ErrUnavailable)
+}
+
+// graver is what the caller is told of two accounts' errors: what an SMSC said rather than that it could not be asked.
+func graver(before, now error) error {
+	var refused *StatusError
+	if before != nil && (errors.As(before, &refused) || !errors.Is(now, ErrUnavailable)) && !errors.As(now, &refused) && !errors.Is(now, ErrUnknown) {
+		return before
 	}
-	return accepted, o, nil
+	return now
+}
+
+// Cancel asks the SMSC to drop the messages with that Ref which it has not delivered yet, where the account allows it. It
+// does not wait.
+func (p *Pool) Cancel(ref string) {
+	for _, a := range p.list() {
+		if a.config.Cancel {
+			a.cancel(ref)
+		}
+	}
+}
+
+func unserved() *AddressError {
+	return &AddressError{Field: "to", Reason: "no smsc serves this number, client and sender"}
+}
+
+// checkNames wants every account to have its own.
+func checkNames(accounts []Config) error {
+	seen := make(map[string]bool)
+	for _, c := range accounts {
+		if seen[c.Name] {
+			return fmt.Errorf("smsc %s: there are two of that name", c.Name)
+		}
+		seen[c.Name] = true
+	}
+	return nil
 }

@@ -129,11 +129,11 @@ func TestRateThatLeavesNoRoomRefusesAtOnce(t *testing.T) {
 		if waited := time.Since(began); waited < 9*time.Second || waited > 10*time.Second {
 			t.Errorf("waited %v, want 10s", waited)
 		}
-		r.SetRate(0)
+		r.setRate(0)
 		c = r.send(within(t, time.Second), hello)
 		p.accept(p.expect(pdu.SubmitSM), "third")
 		r.accepted(c, "third")
-		r.SetRate(100)
+		r.setRate(100)
 		c = r.send(within(t, time.Second), hello)
 		p.accept(p.expect(pdu.SubmitSM), "fourth")
 		r.accepted(c, "fourth")
@@ -145,46 +145,62 @@ func TestThrottledThenAccepted(t *testing.T) {
 	for _, status := range []pdu.Status{pdu.StatusThrottled, pdu.StatusMsgQFul} {
 		t.Run(status.String(), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, l *link) {
-				cfg := testConfig()
-				cfg.Window = 1
-				r := run(t, l, cfg, nil)
+				r := run(t, l, testConfig(), nil)
 				p := r.bound()
 				c := r.send(within(t, 5*time.Second), hello)
-				p.answer(p.expect(pdu.SubmitSM), status, nil)
+				f := p.expect(pdu.SubmitSM)
+				time.Sleep(time.Millisecond)
+				other := r.send(within(t, 5*time.Second), smpp.Message{From: "ACME", To: hello.To, Text: "other"})
+				g := p.expect(pdu.SubmitSM)
 				began := time.Now()
-				other := r.send(within(t, 5*time.Second), hello) // the pause does not hold the window
-				p.accept(p.expect(pdu.SubmitSM), "other")
-				r.accepted(other, "other")
-				p.accept(p.expect(pdu.SubmitSM), "again")
-				if waited := time.Since(began); waited != time.Second {
-					t.Errorf("tried again after %v, want 1s", waited)
+				p.answer(g, status, nil) // the later one first
+				p.answer(f, status, nil)
+				for _, want := range []string{"hello", "other"} { // and yet the order is kept
+					f := p.expect(pdu.SubmitSM)
+					if waited := time.Since(began); want == "hello" && waited != time.Second {
+						t.Errorf("tried again after %v, want 1s", waited)
+					}
+					body, err := pdu.Decode(f)
+					if err != nil || string(body.(*pdu.ShortMessage).Text) != want {
+						t.Fatalf("%v, %v, want %s", body, err, want)
+					}
+					p.accept(f, want)
 				}
-				r.accepted(c, "again")
+				r.accepted(c, "hello")
+				r.accepted(other, "other")
 				r.stop(p)
-				if n := r.count("throttled_total", "status", status.String()); n != 1 {
-					t.Errorf("%v throttled, want 1", n)
+				if n := r.count("throttled_total", "status", status.String()); n != 2 {
+					t.Errorf("%v throttled, want 2", n)
 				}
 			})
 		})
 	}
 }
 
+// TestThrottledForGood: a message is tried once a second, and what would come too late is not waited for.
 func TestThrottledForGood(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *link) {
 		r := run(t, l, testConfig(), nil)
 		p := r.bound()
 		var refused *smpp.StatusError
+		began := time.Now()
 		c := r.send(within(t, 5*time.Second), hello)
-		p.answer(p.expect(pdu.SubmitSM), pdu.StatusThrottled, nil)
-		p.answer(p.expect(pdu.SubmitSM), pdu.StatusThrottled, nil)
-		if err := r.result(c).err; !errors.As(err, &refused) || refused.Name() != "ESME_RTHROTTLED" {
-			t.Errorf("throttled twice: %v", err)
+		for _, at := range []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second} {
+			f := p.expect(pdu.SubmitSM)
+			if since := time.Since(began); since != at {
+				t.Errorf("tried after %v, want %v", since, at)
+			}
+			p.answer(f, pdu.StatusThrottled, nil)
 		}
-		c = r.send(within(t, time.Second), hello)
-		p.answer(p.expect(pdu.SubmitSM), pdu.StatusThrottled, nil)
-		if err := r.result(c).err; !errors.As(err, &refused) {
-			t.Errorf("throttled without time to try again: %v", err)
+		err := r.result(c).err
+		if !errors.As(err, &refused) || refused.Name() != "ESME_RTHROTTLED" || refused.RetryAfter < time.Second {
+			t.Errorf("throttled five times: %v", err)
 		}
+		if since := time.Since(began); since != 4*time.Second {
+			t.Errorf("given up after %v, want 4s: the next try would be after 5s", since)
+		}
+		_, err = r.Send(within(t, time.Second), hello) // another one does not even begin to wait
+		isUnavailable(t, err)
 		r.stop(p)
 	})
 }
@@ -323,7 +339,7 @@ func TestSlowBindGetsLess(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	cfg := testConfig()
-	pool, err := smpp.NewPool(cfg, func(context.Context, smpp.Receipt) error { return nil }, nil, discard())
+	pool, err := smpp.NewPool([]smpp.Config{cfg}, smpp.Hooks{Deliver: ignore}, nil, discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,7 +410,7 @@ func TestFieldsOnTheWire(t *testing.T) {
 			pdu.ShortMessage{Source: pdu.Address{TON: 5, Number: "ACME"}, ValidityPeriod: "000002030304000R"}},
 		{"validity of years", nil, "ACME", 1e6 * time.Hour,
 			pdu.ShortMessage{Source: pdu.Address{TON: 5, Number: "ACME"}, ValidityPeriod: "000099000000000R"}},
-		{"no validity", func(c *smpp.Config) { c.ValidityPeriod = false }, "ACME", time.Minute,
+		{"no validity", func(c *smpp.Config) { c.ValidityPeriod = "none" }, "ACME", time.Minute,
 			pdu.ShortMessage{Source: pdu.Address{TON: 5, Number: "ACME"}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

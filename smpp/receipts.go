@@ -2,7 +2,6 @@ package smpp
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -11,37 +10,36 @@ import (
 )
 
 const (
-	receiptWorkers = 64               // receipts of one bind that are recorded at once, so that they can share a commit
+	receiptWorkers = 64               // receipts of one account that are recorded at once, so that they can share a commit
 	receiptTimeout = 10 * time.Second // for one receipt to be recorded
 )
 
 // A delivery is a receipt that waits to be recorded and acknowledged.
 type delivery struct {
 	session *session
-	answer  pdu.Header // of the acknowledgement, status still open
-	receipt Receipt
+	ack     *ack
+	key     string // one for all receipts of a message
+	receipt receivedReceipt
 }
 
-// receipts are those of one bind on their way to the func that records them. Receipts of one message go one after the
+// receipts are those of one account on their way to the func that records them. Receipts of one message go one after the
 // other, in the order of their arrival; others may overtake each other.
 type receipts struct {
-	deliver func(context.Context, Receipt) error
+	account *account
 	limit   int
-	metrics *bindMetrics
-	log     *slog.Logger
 	workers sync.WaitGroup
 
 	mu      sync.Mutex // guards the rest
 	more    sync.Cond
 	queue   []delivery
-	busy    map[string]bool // message ids in work
+	busy    map[string]bool // keys in work
 	started int
 	idle    int // workers that wait and have not been signalled
 	closed  bool
 }
 
-func newReceipts(deliver func(context.Context, Receipt) error, limit int, m *bindMetrics, log *slog.Logger) *receipts {
-	r := &receipts{deliver: deliver, limit: limit, metrics: m, log: log, busy: make(map[string]bool)}
+func newReceipts(a *account, limit int) *receipts {
+	r := &receipts{account: a, limit: limit, busy: make(map[string]bool)}
 	r.more.L = &r.mu
 	return r
 }
@@ -84,7 +82,7 @@ func (r *receipts) work(ctx context.Context) {
 		}
 		r.record(ctx, d)
 		r.mu.Lock()
-		delete(r.busy, d.receipt.MessageID)
+		delete(r.busy, d.key)
 		r.mu.Unlock()
 	}
 }
@@ -96,10 +94,10 @@ func (r *receipts) take() (delivery, bool) {
 	defer r.mu.Unlock()
 	for !r.closed {
 		for i, d := range r.queue {
-			if r.busy[d.receipt.MessageID] {
+			if r.busy[d.key] {
 				continue
 			}
-			r.busy[d.receipt.MessageID] = true
+			r.busy[d.key] = true
 			if i == 0 {
 				r.queue[0] = delivery{}
 				r.queue = r.queue[1:]
@@ -118,16 +116,12 @@ func (r *receipts) record(ctx context.Context, d delivery) {
 	if d.session.over() {
 		return // the SMSC got no answer and sends it again
 	}
-	ctx, cancel := context.WithTimeout(ctx, receiptTimeout)
-	err := r.deliver(ctx, d.receipt)
-	cancel()
-	if err != nil {
-		r.log.Warn("receipt not recorded", "error", err)
-		r.metrics.deferred.WithLabelValues("error").Inc()
-		d.answer.Status = pdu.StatusRxTAppn
-	} else {
-		r.metrics.receipts.WithLabelValues(d.receipt.State).Inc()
+	status := pdu.StatusOK
+	if err := r.account.deliver(ctx, d.receipt); err != nil {
+		d.session.log.Warn("receipt not recorded", "error", err)
+		d.session.metrics.deferred.WithLabelValues("error").Inc()
+		status = pdu.StatusRxTAppn
 	}
-	r.metrics.receiptSeconds.Observe(time.Since(d.receipt.At).Seconds())
-	d.session.acknowledge(d.answer)
+	d.session.metrics.receiptSeconds.Observe(time.Since(d.receipt.At).Seconds())
+	d.session.acknowledge(d.ack, status)
 }

@@ -13,10 +13,12 @@ type request struct {
 	octets  []byte // of a submit_sm, sequence_number still open; nil where it stands among the control PDUs
 	done    chan outcome
 	timer   *time.Timer
+	late    lateMessage // for an answer that comes too late; empty where nobody wants it
 
 	// Guarded by mu of the session that it was given to.
-	stage stage
-	at    time.Time // when it was handed to the connection
+	number uint32 // sequence_number of what stood among the control PDUs
+	stage  stage
+	at     time.Time // when it was handed to the connection
 }
 
 // A stage is how far a request has come.
@@ -43,11 +45,16 @@ type outcome struct {
 	kind    kind
 	reason  string // of notSent and unknown: constant, for metrics and errors
 	lost    bool   // notSent for want of the session only: another may do
+	partial bool   // unknown: some segments were accepted
 	ghost   bool   // unknown, and the SMSC may still be working on it
 	command pdu.Command
 	status  pdu.Status
+	class   string // of a status that refuses
 	id      string // message_id
+	body    pdu.Body
 	at      time.Time
+
+	congestion byte // congestion_state in percent, 0 where there is none
 }
 
 type kind byte
@@ -60,18 +67,17 @@ const (
 
 // Reasons of outcomes without an answer.
 const (
-	reasonLost     = "connection lost"
-	reasonTimeout  = "no answer in time"
-	reasonDeadline = "deadline passed"
-	reasonNonsense = "answered with a generic_nack of status 0"
-	reasonPartial  = "only some segments accepted"
+	reasonLost      = "connection lost"
+	reasonTimeout   = "no answer in time"
+	reasonDeadline  = "deadline passed"
+	reasonNonsense  = "answered with a generic_nack of status 0"
+	reasonAmbiguous = "answered with a generic_nack that may be meant for another pdu"
+	reasonPartial   = "only some segments accepted"
 )
 
 func (o outcome) accepted() bool { return o.kind == answered && o.status == pdu.StatusOK }
 
-func (o outcome) throttled() bool {
-	return o.kind == answered && (o.status == pdu.StatusThrottled || o.status == pdu.StatusMsgQFul)
-}
+func (o outcome) throttled() bool { return o.kind == answered && o.class == ClassThrottled }
 
 // err is the outcome as the caller of Send sees it.
 func (o outcome) err() error {
@@ -79,7 +85,7 @@ func (o outcome) err() error {
 	case o.accepted():
 		return nil
 	case o.kind == answered:
-		return &StatusError{Status: uint32(o.status), Command: o.command.String()}
+		return &StatusError{Status: uint32(o.status), Class: o.class, Command: o.command.String()}
 	case o.kind == notSent:
 		return &UnavailableError{Reason: o.reason, RetryAfter: time.Second}
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,8 @@ const (
 	flushTime   = time.Second      // for the last words on a connection that ends
 	maxControl  = 1 << 20          // octets of control PDUs that a peer may leave unread
 	maxSequence = 0x7FFFFFFF       // SMPP 3.4 §3.2
+	maxProtests = 3                // times a minute that the SMSC may not understand us
+	yieldEvery  = 16               // PDUs read in a row
 )
 
 // Reasons why a session ended, as metrics have them.
@@ -36,49 +39,65 @@ const (
 	endNotBound    = "not_bound"
 	endDrain       = "drain"
 	endBindFailure = "bind_failure"
+	endProtests    = "protocol"
+	endUnrecorded  = "receipts_unrecorded"
 )
 
 // A session is one connection to the SMSC, from before the bind until the connection's end. read and write each run in
 // one goroutine until end.
 type session struct {
-	conn      net.Conn
-	windows   *windows
-	receipts  *receipts
-	metrics   *bindMetrics
-	log       *slog.Logger
-	smsc      string
-	bind      string
-	writeTime time.Duration
-	answer    time.Duration // longest wait for an answer
-	started   time.Time
-	seat      seat // guarded by mu of windows
+	conn    net.Conn
+	account *account
+	metrics *bindMetrics
+	log     *slog.Logger
+	bind    string
+	answer  time.Duration // longest wait for an answer
+	started time.Time
+	seat    seat // guarded by mu of the gate
 
 	heard  atomic.Int64  // time since started at which the last PDU came
-	ghosts chan struct{} // something about haunted has changed; has room for one
+	wake   chan struct{} // something for the bind to look at: a ghost, or a suspicion; has room for one
 	unbind chan struct{} // closed when the peer has sent unbind
 	done   chan struct{} // closed by end
 
-	mu        sync.Mutex // guards the rest
-	more      sync.Cond  // there is something to write, or the session ended
-	control   []byte     // PDUs that go before all others, encoded
-	submits   []*request // queued
-	inflight  map[uint32]*request
-	haunted   map[uint32]time.Time // sequence numbers of late answers, and until when they count
-	sequence  uint32               // the last one given
-	enquiry   uint32               // that of the last enquire_link
-	receiving int                  // receipts not yet acknowledged
-	settled   chan struct{}        // set by settle; closed when receiving is 0
-	stopped   bool                 // one side unbinds: no more submits are taken or written
-	ended     bool
-	reason    string
-	err       error
+	mu       sync.Mutex // guards the rest
+	more     sync.Cond  // there is something to write, or the session ended
+	control  []byte     // PDUs that go before all others, encoded
+	submits  []*request // queued
+	inflight map[uint32]*request
+	haunted  map[uint32]time.Time // sequence numbers of late answers, and until when they count
+	late     tombstones           // messages given up, for answers that come all the same
+	sequence uint32               // the last one given
+	enquiry  uint32               // that of the last enquire_link
+	answered answeredRing
+	acks     []*ack        // requests of the peer that wait for their turn to be answered
+	settled  chan struct{} // set by settle; closed when there are no acks
+	protests []time.Time   // when the peer did not understand us, the last few
+	stopped  bool          // one side unbinds: no more submits are taken or written
+	ended    bool
+	reason   string
+	err      error
 }
+
+// alarm has the bind look at the session.
+func (s *session) alarm() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// canTry says that s is suspect, and that one message may go over it to see. It is called with mu of the gate held.
+func (s *session) canTry() bool { return s.seat.suspect && s.seat.proven && s.seat.used == 0 }
 
 // read hands in what the peer sends until the connection ends.
 func (s *session) read(ctx context.Context) {
-	stream := &stream{conn: s.conn}
+	stream := &stream{conn: s.conn, timeout: s.account.config.PDUReadTimeout}
 	reader := pdu.NewReader(stream)
-	for {
+	for n := 0; ; n++ {
+		if n%yieldEvery == 0 { // a flood on one connection must not keep others from the processor
+			runtime.Gosched()
+		}
 		f, err := stream.next(reader)
 		if err != nil {
 			s.readFailed(err)
@@ -118,7 +137,7 @@ func (s *session) handle(ctx context.Context, f pdu.Frame) {
 	case f.Command.IsResponse():
 		s.response(f)
 	case f.Command == pdu.EnquireLink:
-		s.tell(answer, nil)
+		s.reply(answer)
 	case f.Command == pdu.DeliverSM || f.Command == pdu.DataSM:
 		s.receive(ctx, f, answer)
 	case f.Command == pdu.Unbind:
@@ -127,60 +146,95 @@ func (s *session) handle(ctx context.Context, f pdu.Frame) {
 		// SMPP 3.4 §4.12, §4.1.7: they have no answer, and nothing here wants to know
 	default:
 		s.log.Debug("unknown request", "command", f.Command.String())
-		s.tell(pdu.Header{Command: pdu.GenericNack, Status: pdu.StatusInvCmdID, Sequence: f.Sequence}, nil)
+		s.reply(pdu.Header{Command: pdu.GenericNack, Status: pdu.StatusInvCmdID, Sequence: f.Sequence})
 	}
 }
 
 // response ends the request that f answers.
 func (s *session) response(f pdu.Frame) {
-	o := outcome{kind: answered, command: f.Command, status: f.Status, at: time.Now()}
-	if f.Command == pdu.SubmitSMResp {
-		body, err := pdu.Decode(f)
-		if err != nil {
-			s.unreadable(f, err)
-		}
-		if b, ok := body.(*pdu.MessageResp); ok { // without it there is no id, and the status counts all the same
-			o.id = b.MessageID
-		}
-	}
+	o := s.read34(f)
+	now := o.at
 	kind := "unknown"
 	s.mu.Lock()
 	r, found := s.inflight[f.Sequence]
 	if found && (f.Command == r.command.Response() || f.Command == pdu.GenericNack) {
 		delete(s.inflight, f.Sequence)
 		r.stage = finished
+		if f.Command == pdu.GenericNack && r.command == pdu.SubmitSM && s.answered.has(f.Sequence) {
+			// It may be meant for an answer of ours that has the same number.
+			s.haunted[f.Sequence] = now.Add(ghostLife)
+			o = outcome{kind: unknown, reason: reasonAmbiguous, ghost: true, at: now}
+		}
 		at := r.at
 		s.mu.Unlock()
 		s.complete(r, at, o)
 		return
 	}
-	_, late := s.haunted[f.Sequence]
-	late = late && !found && (f.Command == pdu.SubmitSMResp || f.Command == pdu.GenericNack)
-	if late {
+	_, ghost := s.haunted[f.Sequence]
+	ghost = ghost && !found && (f.Command == pdu.SubmitSMResp || f.Command == pdu.GenericNack)
+	if ghost {
 		delete(s.haunted, f.Sequence)
 	}
+	var late *lateMessage
+	if !found && f.Command == pdu.SubmitSMResp {
+		late = s.late.take(f.Sequence, now)
+	}
+	ours := f.Sequence > 0 && f.Sequence <= s.sequence
 	s.mu.Unlock()
 	switch {
 	case found:
 		kind = "type"
-	case late:
+	case ghost || late != nil:
 		kind = "late"
-		s.windows.exorcise(s, 1)
+	case ours && f.Command == pdu.SubmitSMResp:
+		kind = "duplicate"
 	}
+	if ghost {
+		s.account.gate.exorcise(s, 1)
+	}
+	if late != nil {
+		s.account.late(late, o)
+	}
+	s.protest(o)
 	s.metrics.unexpected.WithLabelValues(s.bind, kind).Inc()
 	s.log.Debug("unexpected response", "command", f.Command.String(), "kind", kind)
+}
+
+// read34 is the outcome that a response tells. Without a body there is no id, and the status counts all the same.
+func (s *session) read34(f pdu.Frame) outcome {
+	o := outcome{kind: answered, command: f.Command, status: f.Status, at: time.Now()}
+	if f.Status != pdu.StatusOK {
+		o.class = s.account.classes.of(f.Status)
+	}
+	if f.Command == pdu.GenericNack || f.Command == pdu.EnquireLinkResp || f.Command == pdu.UnbindResp {
+		return o // whatever is in them
+	}
+	body, err := pdu.Decode(f)
+	if err != nil {
+		s.unreadable(f, err)
+	}
+	if b, is := body.(*pdu.MessageResp); is {
+		o.id = b.MessageID
+		if state, found := b.TLVs.Get(pdu.TagCongestionState); found && len(state) == 1 {
+			o.congestion = state[0]
+		}
+	}
+	o.body = body
+	return o
 }
 
 func (s *session) complete(r *request, at time.Time, o outcome) {
 	switch {
 	case r.command == pdu.EnquireLink:
 		s.metrics.rtt.WithLabelValues(s.bind).Observe(o.at.Sub(at).Seconds())
+		s.account.gate.proven(s)
 	case r.command == pdu.SubmitSM:
 		s.metrics.submitSeconds.Observe(o.at.Sub(at).Seconds())
-		if o.command == pdu.GenericNack && o.status == pdu.StatusOK { // neither an acceptance nor a refusal
+		if o.command == pdu.GenericNack && o.kind == answered && o.status == pdu.StatusOK { // neither an acceptance nor a refusal
 			o = outcome{kind: unknown, reason: reasonNonsense}
 		}
-		if o.status == pdu.StatusInvBndSts { // the SMSC takes us for not bound, so it took nothing
+		s.protest(o)
+		if o.class == ClassUnavailable { // the SMSC takes us for not bound, so it took nothing
 			o = outcome{kind: notSent, reason: reasonLost, lost: true}
 			s.end(endNotBound, errors.New("the smsc says that the bind is not bound"))
 		}
@@ -188,81 +242,26 @@ func (s *session) complete(r *request, at time.Time, o outcome) {
 	r.done <- o
 }
 
-// receive hands a receipt on, and answers all else.
-func (s *session) receive(ctx context.Context, f pdu.Frame, answer pdu.Header) {
-	body, err := pdu.Decode(f)
-	if err != nil {
-		s.unreadable(f, err)
-	}
-	var (
-		receipt pdu.Receipt
-		found   bool
-	)
-	switch b := body.(type) {
-	case *pdu.ShortMessage:
-		receipt, found = pdu.ParseReceipt(b)
-	case *pdu.DataMessage:
-		receipt, found = pdu.ParseDataReceipt(b)
-	default: // a refusal would only bring the same octets again
-		s.tell(answer, &pdu.MessageResp{})
+// protest ends a session in which the peer does not understand us time and again: one of us is out of step.
+func (s *session) protest(o outcome) {
+	if o.command != pdu.GenericNack || o.status != pdu.StatusInvCmdLen && o.status != pdu.StatusInvCmdID {
 		return
 	}
-	if !found || receipt.MessageID == "" {
-		if found { // in a form that nobody reads: the SMSC's people have to be asked about it
-			s.metrics.pduErrors.WithLabelValues(s.bind, s.metrics.commandLabel(f.Command), "receipt").Inc()
-			s.log.Warn("receipt without a message id", "command", f.Command.String())
-		}
-		s.metrics.mobile.WithLabelValues(s.bind).Inc()
-		s.tell(answer, &pdu.MessageResp{})
-		return
-	}
-	d := delivery{session: s, answer: answer, receipt: Receipt{
-		SMSC:      s.smsc,
-		MessageID: receipt.MessageID,
-		State:     receipt.State.String(),
-		Final:     receipt.State.Final(),
-		Delivered: receipt.State == pdu.Delivered,
-		Error:     receipt.Error,
-		At:        time.Now(),
-	}}
 	s.mu.Lock()
-	s.receiving++
+	s.protests = append(s.protests, o.at)
+	if len(s.protests) > maxProtests {
+		s.protests = s.protests[1:]
+	}
+	often := len(s.protests) == maxProtests && o.at.Sub(s.protests[0]) < time.Minute
 	s.mu.Unlock()
-	if !s.receipts.offer(ctx, d) {
-		s.metrics.deferred.WithLabelValues("queue_full").Inc()
-		answer.Status = pdu.StatusRxTAppn
-		s.acknowledge(answer)
+	if often {
+		s.end(endProtests, fmt.Errorf("the smsc answers %v time and again", o.status))
 	}
-}
-
-// acknowledge answers a receipt.
-func (s *session) acknowledge(answer pdu.Header) {
-	s.tell(answer, &pdu.MessageResp{})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.receiving--
-	if s.settled != nil && s.receiving == 0 {
-		close(s.settled)
-		s.settled = nil
-	}
-}
-
-// settle returns a channel that is closed when no receipt waits for its acknowledgement.
-func (s *session) settle() <-chan struct{} {
-	settled := make(chan struct{})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.receiving == 0 {
-		close(settled)
-	} else {
-		s.settled = settled
-	}
-	return settled
 }
 
 // peerUnbinds answers, and gives back what has not been written yet: the SMSC would not take it any more.
 func (s *session) peerUnbinds(answer pdu.Header) {
-	s.tell(answer, nil)
+	s.reply(answer)
 	s.quiesce()
 	select {
 	case <-s.unbind: // not the first time
@@ -287,6 +286,14 @@ func (s *session) quiesce() {
 	unsent := s.withdraw()
 	s.mu.Unlock()
 	s.fail(unsent, nil)
+}
+
+// reply answers a request of the peer that needs no body.
+func (s *session) reply(answer pdu.Header) {
+	s.mu.Lock()
+	s.answered.add(answer.Sequence)
+	s.mu.Unlock()
+	s.tell(answer, nil)
 }
 
 // tell queues a PDU that goes before all others and past window and rate.
@@ -327,13 +334,22 @@ func (s *session) ask(c pdu.Command, body pdu.Body) (*request, error) {
 	if err := s.push(pdu.Header{Command: c, Sequence: sequence}, body); err != nil {
 		return nil, fmt.Errorf("encode %v: %w", c, err)
 	}
-	s.sequence = sequence
+	s.sequence, r.number = sequence, sequence
 	s.inflight[sequence] = r
 	if c == pdu.EnquireLink {
 		delete(s.inflight, s.enquiry) // one that was never answered
 		s.enquiry = sequence
 	}
 	return r, nil
+}
+
+// forsake takes back a request among the control PDUs that nobody waits for any longer.
+func (s *session) forsake(r *request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inflight[r.number] == r {
+		delete(s.inflight, r.number)
+	}
 }
 
 // nextSequence is the sequence_number after n (SMPP 3.4 §3.2).
@@ -381,12 +397,14 @@ func (s *session) abandon(r *request, reason string) outcome {
 	}
 	r.stage = finished
 	delete(s.inflight, r.sequence())
-	s.haunted[r.sequence()] = time.Now().Add(ghostLife)
-	s.mu.Unlock()
-	select {
-	case s.ghosts <- struct{}{}:
-	default:
+	now := time.Now()
+	s.haunted[r.sequence()] = now.Add(ghostLife)
+	if r.late.message.ref != "" {
+		m := r.late
+		s.late.put(r.sequence(), &m, now)
 	}
+	s.mu.Unlock()
+	s.alarm()
 	return outcome{kind: unknown, reason: reason, ghost: true}
 }
 
@@ -404,7 +422,7 @@ func (s *session) bury(now time.Time) time.Duration {
 	}
 	s.mu.Unlock()
 	if gone > 0 {
-		s.windows.exorcise(s, gone)
+		s.account.gate.exorcise(s, gone)
 	}
 	return next
 }

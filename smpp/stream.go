@@ -7,12 +7,10 @@ import (
 	"otpgw/smpp/pdu"
 )
 
-// pduTimeout is how long a PDU that has begun may take to be all there.
-const pduTimeout = 10 * time.Second
-
 // A stream is the connection as the reader of PDUs sees it: one may begin whenever it likes, but must then end in time.
 type stream struct {
 	conn         net.Conn
+	timeout      time.Duration // for a PDU that has begun to be all there
 	begun, armed bool
 }
 
@@ -35,7 +33,7 @@ func (s *stream) next(r *pdu.Reader) (pdu.Frame, error) {
 func (s *stream) Read(p []byte) (int, error) {
 	if s.begun && !s.armed {
 		s.armed = true
-		if err := s.conn.SetReadDeadline(time.Now().Add(pduTimeout)); err != nil {
+		if err := s.conn.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
 			return 0, err
 		}
 	}

@@ -43,9 +43,9 @@ func certificate(t *testing.T) (tls.Certificate, string) {
 }
 
 // overTLS runs a pool of that configuration against a simulator behind TLS for as long as f takes.
-func overTLS(t *testing.T, cert tls.Certificate, change func(c *smpp.Config), f func(pool *smpp.Pool)) {
+func overTLS(t *testing.T, server *tls.Config, change func(c *smpp.Config), f func(pool *smpp.Pool)) {
 	t.Helper()
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,9 +64,9 @@ func overTLS(t *testing.T, cert tls.Certificate, change func(c *smpp.Config), f 
 		}
 	}()
 	cfg := testConfig()
-	cfg.Address, cfg.TLS = listener.Addr().String(), true
+	cfg.Endpoints, cfg.TLS = []string{listener.Addr().String()}, true
 	change(&cfg)
-	pool, err := smpp.NewPool(cfg, func(context.Context, smpp.Receipt) error { return nil }, nil, discard())
+	pool, err := smpp.NewPool([]smpp.Config{cfg}, smpp.Hooks{Deliver: ignore}, nil, discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func overTLS(t *testing.T, cert tls.Certificate, change func(c *smpp.Config), f 
 
 func TestTLS(t *testing.T) {
 	cert, path := certificate(t)
-	overTLS(t, cert, func(c *smpp.Config) { c.TLSCA = path }, func(pool *smpp.Pool) {
+	overTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}}, func(c *smpp.Config) { c.TLSCA = path }, func(pool *smpp.Pool) {
 		for range 100 {
 			if _, err := pool.Send(t.Context(), hello); err != nil {
 				t.Fatal(err)
@@ -103,7 +103,7 @@ func TestTLSRefusesAnotherCertificate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			overTLS(t, cert, change, func(pool *smpp.Pool) {
+			overTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}}, change, func(pool *smpp.Pool) {
 				_, err := pool.Send(t.Context(), hello)
 				isUnavailable(t, err)
 				if err := pool.Ready(); err == nil || !strings.Contains(err.Error(), "certificate") {
@@ -112,6 +112,34 @@ func TestTLSRefusesAnotherCertificate(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTLSClientCertificate(t *testing.T) {
+	cert, path := certificate(t)
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyPath := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(keyPath, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots.AddCert(leaf)
+	server := &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots}
+	overTLS(t, server, func(c *smpp.Config) { c.TLSCA, c.TLSCert, c.TLSKey = path, path, keyPath }, func(pool *smpp.Pool) {
+		if _, err := pool.Send(t.Context(), hello); err != nil {
+			t.Error(err)
+		}
+	})
+	overTLS(t, server, func(c *smpp.Config) { c.TLSCA = path }, func(pool *smpp.Pool) {
+		_, err := pool.Send(t.Context(), hello)
+		isUnavailable(t, err)
+	})
 }
 
 func TestTLSNeedsAReadableAuthority(t *testing.T) {
@@ -123,8 +151,8 @@ func TestTLSNeedsAReadableAuthority(t *testing.T) {
 	for _, path := range []string{filepath.Join(dir, "missing.pem"), empty} {
 		cfg := testConfig()
 		cfg.TLS, cfg.TLSCA = true, path
-		_, err := smpp.NewPool(cfg, func(context.Context, smpp.Receipt) error { return nil }, nil, discard())
-		if err == nil || !strings.HasPrefix(err.Error(), "tls_ca") {
+		_, err := smpp.NewPool([]smpp.Config{cfg}, smpp.Hooks{Deliver: ignore}, nil, discard())
+		if err == nil || !strings.HasPrefix(err.Error(), "smsc main: tls_ca") {
 			t.Errorf("NewPool = %v", err)
 		}
 	}

@@ -64,7 +64,7 @@ func (s *session) collect(octets []byte, chunks []chunk) ([]byte, []chunk, bool)
 	}
 	s.metrics.out[pdu.SubmitSM].Add(float64(len(s.submits)))
 	s.submits = s.submits[:0]
-	if err := s.conn.SetWriteDeadline(now.Add(s.writeTime)); err != nil {
+	if err := s.conn.SetWriteDeadline(now.Add(s.account.config.WriteTimeout)); err != nil {
 		s.log.Debug("write deadline not set", "error", err) // Write will say the same
 	}
 	return octets, chunks, true

@@ -38,6 +38,7 @@ func newRootCommand(reload <-chan os.Signal) *cobra.Command {
 		newCheckConfigCommand(),
 		newConfigCommand(),
 		newTokenCommand(),
+		newSMPPCommand(),
 		newVersionCommand(),
 	)
 	return root

@@ -69,8 +69,8 @@ func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *da
 	if d.store, err = otpstore.Open(cfg.Store, cfg.OTP, registry, component(log, "otpstore")); err != nil {
 		return nil, err
 	}
-	smsc := cfg.SMSC[0] // config.Load holds that there is exactly one
-	if d.pool, err = smpp.NewPool(smsc, d.delivered, registry, component(log, "smpp")); err != nil {
+	hooks := smpp.Hooks{Deliver: d.delivered, Late: d.late}
+	if d.pool, err = smpp.NewPool(cfg.SMSC, hooks, registry, component(log, "smpp")); err != nil {
 		return nil, err
 	}
 	if d.api, err = httpapi.New(cfg.HTTP, live(cfg), d.store, d.pool, registry, component(log, "httpapi")); err != nil {
@@ -79,7 +79,7 @@ func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *da
 	d.admin = admin.New(cfg.Admin, []admin.Check{
 		{Name: "daemon", Ready: d.accepting},
 		{Name: "store", Ready: d.store.Ready},
-		{Name: "smsc " + smsc.Name, Ready: d.pool.Ready},
+		{Name: "smsc", Ready: d.pool.Ready},
 	}, registry, component(log, "admin"))
 	return d, nil
 }
@@ -119,16 +119,38 @@ func (d *daemon) accepting() error {
 }
 
 // delivered carries a receipt from the binds to the store. The SMSC gets its answer after it returned.
-func (d *daemon) delivered(ctx context.Context, r smpp.Receipt) error {
-	return d.store.Delivered(ctx, otpstore.Receipt{
-		SMSC:      r.SMSC,
-		MessageID: r.MessageID,
-		State:     r.State,
-		Final:     r.Final,
-		Delivered: r.Delivered,
-		Error:     r.Error,
-		At:        r.At,
+func (d *daemon) delivered(ctx context.Context, r smpp.Receipt) (smpp.Match, error) {
+	match, err := d.store.Delivered(ctx, otpstore.Receipt{
+		SMSC:       r.SMSC,
+		MessageIDs: r.MessageIDs,
+		Converted:  r.Converted,
+		Numbers:    r.Numbers,
+		State:      r.State,
+		Final:      r.Final,
+		Delivered:  r.Delivered,
+		Error:      r.Error,
+		At:         r.At,
 	})
+	return smpp.Match{Found: match.Found, Form: match.Form}, err
+}
+
+// late carries to the store what the SMSC said of a message after its client had been told that nothing was known: its
+// receipts are matched, or its place in the limits of the number is given back. Its code stays what it is.
+func (d *daemon) late(ctx context.Context, answer smpp.LateAnswer) {
+	var err error
+	if answer.Err != nil {
+		err = d.store.Discard(ctx, answer.Ref)
+	} else {
+		err = d.store.Sent(ctx, answer.Ref, otpstore.SendResult{
+			SMSC:        answer.Accepted.SMSC,
+			MessageIDs:  answer.Accepted.MessageIDs,
+			SubmittedAt: answer.Accepted.SubmittedAt,
+			AnsweredAt:  answer.Accepted.AnsweredAt,
+		})
+	}
+	if err != nil {
+		d.log.Warn("late answer of the smsc not recorded", "id", answer.Ref, "error", err)
+	}
 }
 
 // reload puts cfg, already loaded and checked, in force: all that may change while running, or nothing and an error.
@@ -141,11 +163,15 @@ func (d *daemon) reload(cfg config.Config) error {
 		}
 		certificate = &pair
 	}
+	accounts, err := d.pool.Prepare(cfg.SMSC)
+	if err != nil {
+		return err
+	}
 	changed, _ := config.Diff(d.current, cfg)
 	_, restart := config.Diff(d.started, cfg)
 
 	d.store.SetPolicy(cfg.OTP)
-	d.pool.SetRate(cfg.SMSC[0].Rate)
+	d.pool.Apply(accounts)
 	d.api.SetLive(live(cfg))
 	if certificate != nil {
 		d.api.SetCertificate(*certificate)

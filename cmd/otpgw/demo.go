@@ -280,7 +280,7 @@ func demoConfig(dir, smscAddress, token string) (config.Config, error) {
 	cfg.HTTP.Listen = freeAddress("127.0.0.1:8080")
 	cfg.Admin.Listen = freeAddress("127.0.0.1:9464")
 	account := config.DefaultSMSC()
-	account.Name, account.Address = "smsc-a", smscAddress
+	account.Name, account.Endpoints = "smsc-a", []string{smscAddress}
 	account.SystemID, account.Password = "otpgw", "demo"
 	account.Binds = 1
 	cfg.SMSC = append(cfg.SMSC[:0], account)

@@ -132,7 +132,7 @@ listen = %q
 file = %q
 [[smsc]]
 name = "smsc-a"
-address = %q
+endpoints = [%q]
 system_id = "otpgw"
 password = "file:%s"
 rate = 0.0

@@ -155,7 +155,8 @@ func testParallelReceipts(t *testing.T, open Open) {
 			if which == 0 {
 				return s.Sent(within(t), i.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{i.ID}})
 			}
-			return s.Delivered(within(t), otpstore.Receipt{SMSC: "main", MessageID: i.ID, State: "DELIVRD", Final: true, Delivered: true})
+			_, err := s.Delivered(within(t), otpstore.Receipt{SMSC: "main", MessageIDs: []string{i.ID}, Converted: 1, State: "DELIVRD", Final: true, Delivered: true})
+			return err
 		})
 		v, err := s.Lookup(within(t), i.ID)
 		if got[nil] != 2 || err != nil || v.Receipt != "DELIVRD" || v.DeliveredAt.IsZero() {
