@@ -123,7 +123,7 @@ func (a *account) run(ctx context.Context) {
 
 // ready returns nil when messages can be sent, and else what each bind is at.
 func (a *account) ready() error {
-	if a.gate.bound() > 0 {
+	if a.gate.ready() {
 		return nil
 	}
 	var all []string

@@ -133,13 +133,16 @@ func (b *bind) connect(ctx context.Context) (time.Duration, error) {
 	}
 	b.metrics.connects.WithLabelValues(b.name).Inc()
 	s := &session{
-		conn:     dialed.conn,
-		account:  b.account,
-		metrics:  b.metrics,
-		log:      b.log,
-		bind:     b.name,
-		answer:   cfg.ResponseTimeout,
-		started:  time.Now(),
+		conn:    dialed.conn,
+		account: b.account,
+		metrics: b.metrics,
+		log:     b.log,
+		bind:    b.name,
+		answer:  cfg.ResponseTimeout,
+		started: time.Now(),
+
+		transmits: b.kind != receiver,
+
 		wake:     make(chan struct{}, 1),
 		unbind:   make(chan struct{}),
 		done:     make(chan struct{}),
@@ -233,7 +236,7 @@ func (b *bind) serve(ctx context.Context, s *session) (time.Duration, error) {
 		gate.suspect(s)
 		s.alarm()
 	}
-	if b.kind != receiver {
+	if s.transmits {
 		gate.add(s)
 	}
 	b.attend(ctx, s)

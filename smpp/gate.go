@@ -372,14 +372,25 @@ func (g *gate) suspect(s *session) {
 	g.serve(time.Now())
 }
 
-// proven lets one message onto s, if it was suspect: the peer has answered an enquire_link.
+// proven lets one message onto s, if it was suspect: the peer has answered an enquire_link. Where s carries no messages
+// that is proof enough.
 func (g *gate) proven(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if s.seat.suspect && !s.seat.proven {
+	switch {
+	case !s.transmits:
+		s.seat.suspect = false
+	case s.seat.suspect && !s.seat.proven:
 		s.seat.proven, s.seat.alarmed = true, false
 		g.serve(time.Now())
 	}
+}
+
+// ready says that a message would be sent, be it to try whether the SMSC answers again.
+func (g *gate) ready() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.ContainsFunc(g.sessions, func(s *session) bool { return !s.seat.suspect || s.seat.proven })
 }
 
 // suspects says that s is suspect.

@@ -482,3 +482,53 @@ func TestOneFullMailboxDoesNotStopTheAccount(t *testing.T) {
 		<-served
 	})
 }
+
+// TestReceiverThatWasSilent is bound again as soon as it shows a sign of life: no message can try it.
+func TestReceiverThatWasSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := runFleet(t, account("a", func(c *smpp.Config) { c.Binds, c.Transmitters, c.Receivers = 0, 1, 1 }))
+		tx, rx := f.bound("a"), f.bound("a")
+		rx.expect(pdu.EnquireLink) // the second connection is the receiver's
+		tx.answer(tx.expect(pdu.EnquireLink), pdu.StatusOK, nil)
+		rx.expect(pdu.EnquireLink)
+		tx.answer(tx.expect(pdu.EnquireLink), pdu.StatusOK, nil)
+		rx.eof()
+		rx = f.bound("a")
+		rx.answer(rx.expect(pdu.EnquireLink), pdu.StatusOK, nil)
+		synctest.Wait()
+		for _, b := range f.Binds() {
+			if b.State != "bound" {
+				t.Errorf("bind %+v", b)
+			}
+		}
+		f.cancel()
+		tx.conn.Close()
+		rx.conn.Close()
+		<-f.ended
+	})
+}
+
+// TestReadyWhenOneMessageMayTry: a load balancer that sends nothing to a daemon that is not ready must not keep it so.
+func TestReadyWhenOneMessageMayTry(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *link) {
+		r := run(t, l, testConfig(), nil)
+		p := r.bound()
+		for range 3 {
+			c := r.send(within(t, time.Minute), hello)
+			p.expect(pdu.SubmitSM)
+			isUnknown(t, r.result(c).err)
+		}
+		probe := p.expect(pdu.EnquireLink)
+		if r.Ready() == nil {
+			t.Error("ready although nothing would be sent")
+		}
+		p.answer(probe, pdu.StatusOK, nil)
+		synctest.Wait()
+		if err := r.Ready(); err != nil {
+			t.Errorf("Ready = %v", err)
+		}
+		r.cancel()
+		p.conn.Close()
+		<-r.ended
+	})
+}

@@ -55,6 +55,8 @@ type session struct {
 	started time.Time
 	seat    seat // guarded by mu of the gate
 
+	transmits bool // it carries messages; else it only receives
+
 	heard  atomic.Int64  // time since started at which the last PDU came
 	wake   chan struct{} // something for the bind to look at: a ghost, or a suspicion; has room for one
 	unbind chan struct{} // closed when the peer has sent unbind
