@@ -101,8 +101,10 @@ func ParseReceipt(m *ShortMessage) (Receipt, bool) { return ReceiptReader{}.Pars
 // ParseDataReceipt is [ReceiptReader.ParseData] of the zero value.
 func ParseDataReceipt(m *DataMessage) (Receipt, bool) { return ReceiptReader{}.ParseData(m) }
 
-// Parse reads a receipt from a deliver_sm: from the TLVs where they are, and from the text what they leave out. It
-// returns false for what is none. It is total: whatever stands in the text, it says what can be told.
+// Parse reads a receipt from a deliver_sm: from the TLVs where they are, and from the text what they leave out. In an
+// intermediate notification a failure is that of one attempt, and the state is Enroute. Parse returns false for what is no
+// receipt: without the mark in esm_class it takes an id and a state that the SMSC wrote, in TLVs or in a text of the form
+// of appendix B. It is total: whatever stands in the text, it says what can be told.
 func (r ReceiptReader) Parse(m *ShortMessage) (Receipt, bool) {
 	return r.parse(m.ESMClass, m.Payload(), m.TLVs, m.Source, m.Destination)
 }
@@ -114,6 +116,7 @@ func (r ReceiptReader) ParseData(m *DataMessage) (Receipt, bool) {
 }
 
 func (r ReceiptReader) parse(esmClass byte, payload []byte, tlvs TLVs, source, destination Address) (Receipt, bool) {
+	kind := esmClass & esmTypeMask
 	text := r.readText(esmClass, payload)
 	receipt := Receipt{
 		MessageID:   text.id,
@@ -124,15 +127,16 @@ func (r ReceiptReader) parse(esmClass byte, payload []byte, tlvs TLVs, source, d
 		Destination: destination,
 	}
 	state, known := stateOf(text.stat)
-	stated, ours := text.stat != "", text.certain(known)
+	stated := text.stat != ""
+	bySMSC := text.certain(known) || known && kind == esmPhoneHasIt // people write to senders too
 	if id, found := tlvs.Get(TagReceiptedMessageID); found && clean(string(id)) != "" {
-		receipt.MessageID, ours = clean(string(id)), true
-		if esmClass&esmTypeMask == esmPhoneHasIt && !stated {
+		receipt.MessageID, bySMSC = clean(string(id)), true
+		if kind == esmPhoneHasIt && !stated {
 			state, stated = Delivered, true
 		}
 	}
 	if value, found := tlvs.Get(TagMessageState); found && len(value) == 1 && (value[0] <= byte(Skipped) || !known) {
-		state, stated, ours = State(value[0]), true, true
+		state, stated, bySMSC = State(value[0]), true, true
 	}
 	if e, found := tlvs.Get(TagNetworkErrorCode); found && len(e) > 0 {
 		receipt.Error = networkError(e)
@@ -141,12 +145,8 @@ func (r ReceiptReader) parse(esmClass byte, payload []byte, tlvs TLVs, source, d
 		state = Enroute // an attempt failed, and there will be others (SMPP 3.4 §2.11)
 	}
 	receipt.State = state
-	// Without the mark of the SMSC it takes more than a likeness: people write to senders too.
 	marked := esmClass&(esmReceipt|esmIntermediate) != 0
-	if esmClass&esmTypeMask == esmPhoneHasIt {
-		ours = ours || known
-	}
-	return receipt, marked || ours && receipt.MessageID != "" && stated
+	return receipt, marked || bySMSC && receipt.MessageID != "" && stated
 }
 
 // networkError renders network_error_code: network type and code, or digits as some SMSCs send (SMPP 3.4 §5.3.2.31).

@@ -208,9 +208,59 @@ func complaints(fields map[string][]string) []string {
 	return all
 }
 
-// dissect has tshark read each PDU in a packet of its own, and returns the fields that it found. It skips the test where
-// tshark is missing, but not in CI.
+// TestTsharkUnpacks has packed septets, with their fill bits, read as a phone gets them: in an SMS-DELIVER (3GPP TS 23.040
+// §9.2.2.1). tshark knows the elements of national languages, but not their tables.
+func TestTsharkUnpacks(t *testing.T) {
+	var tpdus [][]byte
+	var wants []string
+	for _, c := range []struct {
+		options pdu.TextOptions
+		text    string
+		wants   []string // the ends of the parts
+	}{
+		{pdu.TextOptions{}, "1234567", []string{"1234567"}},
+		{pdu.TextOptions{}, "123456@", []string{"123456@"}},
+		{pdu.TextOptions{}, strings.Repeat("x", 152) + "€ [12]", []string{"xxx", "€ [12]"}},                                                            // 1 fill bit
+		{pdu.TextOptions{Concatenation: pdu.UDH16}, strings.Repeat("x", 152) + "y€ [123]", []string{"xxx", "y€ [123]"}},                                // none
+		{pdu.TextOptions{Language: pdu.Spanish}, "á [123456]", []string{" [123456]"}},                                                                  // 3
+		{pdu.TextOptions{Language: pdu.Spanish}, "á" + strings.Repeat("x", 146) + "y[1234567]", []string{"xxy", "[1234567]"}},                          // 5
+		{pdu.TextOptions{Language: pdu.Turkish, Concatenation: pdu.UDH16}, "ş" + strings.Repeat("x", 146) + "[1234567]", []string{"xxx", "[1234567]"}}, // 4
+	} {
+		c.options.DefaultAlphabet = pdu.AlphabetGSM7Packed
+		text, err := c.options.Encode(c.text, 1)
+		if err != nil || len(text.Segments) != len(c.wants) {
+			t.Fatalf("%q: %d segments, %v", c.text, len(text.Segments), err)
+		}
+		wants = append(wants, c.wants...)
+		for _, s := range text.Segments {
+			tpdu := append([]byte{0x04 | s.ESMClass, 2, 0x91, 0x43, 0, s.DataCoding, 0x62, 0x11, 0x32, 0x41, 0, 0, 0, byte(len(s.Octets) * 8 / 7)}, s.Octets...)
+			tpdus = append(tpdus, tpdu)
+		}
+	}
+	all := readPackets(t, "gsm_sms", tpdus, []string{"-l", "147"}, []string{
+		"-o", `uat:user_dlts:"User 0 (DLT=147)","gsm_sms","0","","0",""`, "-o", "gsm_sms.reassemble:FALSE",
+	})
+	for i, fields := range all {
+		got := fields["gsm_sms.sms_text"]
+		if len(complaints(fields)) > 0 || len(got) != 1 || !strings.HasSuffix(strings.TrimSuffix(got[0], "\r"), wants[i]) {
+			t.Errorf("% x: %q, want %q at the end, %v", tpdus[i], got, wants[i], complaints(fields))
+		}
+	}
+}
+
+// dissect has tshark read each PDU, and returns the fields that it found. What TCP makes of the sequence of packets is not
+// the question.
 func dissect(t *testing.T, pdus [][]byte) []map[string][]string {
+	t.Helper()
+	return readPackets(t, "smpp", pdus, []string{"-T", "40000,2775"}, []string{
+		"-d", "tcp.port==2775,smpp", "-o", "tcp.desegment_tcp_streams:FALSE", "-o", "tcp.analyze_sequence_numbers:FALSE",
+		"-o", "smpp.decode_sms_over_smpp:TRUE",
+	})
+}
+
+// readPackets has tshark read each of them in a packet of its own, in which it has to see a protocol. It skips the test
+// where tshark is missing, but not in CI.
+func readPackets(t *testing.T, protocol string, pdus [][]byte, capturing, reading []string) []map[string][]string {
 	t.Helper()
 	for _, tool := range []string{"text2pcap", "tshark"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -232,12 +282,10 @@ func dissect(t *testing.T, pdus [][]byte) []map[string][]string {
 	if err := os.WriteFile(input, []byte(dump.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("text2pcap", "-q", "-T", "40000,2775", input, capture).CombinedOutput(); err != nil {
+	if out, err := exec.Command("text2pcap", slices.Concat([]string{"-q"}, capturing, []string{input, capture})...).CombinedOutput(); err != nil {
 		t.Fatalf("text2pcap: %v\n%s", err, out)
 	}
-	// What TCP makes of the sequence of packets is not the question.
-	out, err := exec.Command("tshark", "-r", capture, "-d", "tcp.port==2775,smpp", "-o", "tcp.desegment_tcp_streams:FALSE",
-		"-o", "tcp.analyze_sequence_numbers:FALSE", "-o", "smpp.decode_sms_over_smpp:TRUE", "--no-duplicate-keys", "-T", "json").Output()
+	out, err := exec.Command("tshark", slices.Concat([]string{"-r", capture, "--no-duplicate-keys", "-T", "json"}, reading)...).Output()
 	if err != nil {
 		t.Fatalf("tshark: %v", err)
 	}
@@ -254,8 +302,8 @@ func dissect(t *testing.T, pdus [][]byte) []map[string][]string {
 	}
 	var all []map[string][]string
 	for i, p := range packets {
-		if _, found := p.Source.Layers["smpp"]; !found {
-			t.Errorf("packet %d has no SMPP in it: %v", i, p.Source.Layers)
+		if _, found := p.Source.Layers[protocol]; !found {
+			t.Errorf("packet %d has no %s in it: %v", i, protocol, p.Source.Layers)
 		}
 		fields := map[string][]string{}
 		flatten("", p.Source.Layers, fields)
