@@ -49,10 +49,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("smscsim", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // a mistake is one line, which main prints
 	listen := flags.String("listen", "127.0.0.1:2775", "`address` for SMPP")
-	web := flags.String("http", "127.0.0.1:8025", "`address` of the phone's inbox; \"\" for none")
-	profile := flags.String("profile", "normal", "how the SMSC behaves: "+names())
-	systemID := flags.String("system-id", "", "the only system_id that may bind; \"\" admits all")
-	password := flags.String("password", "", "its password; \"\" admits all")
+	web := flags.String("http", "127.0.0.1:8025", "`address` of the phone's inbox and of POST /control; \"\" for none")
+	profile := flags.String("profile", "normal", "how the SMSC behaves: `name`, see --list; other flags change what it says")
+	change := configFlags(flags)
 	list := flags.Bool("list", false, "print the profiles, and the numbers that make it misbehave, and end")
 	showVersion := flags.Bool("version", false, "print the version, and end")
 	if err := flags.Parse(args); err != nil {
@@ -75,12 +74,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		printList(out)
 		return nil
 	}
-	cfg, err := configOf(*profile)
-	if err != nil {
-		return usageError{err}
+	cfg, known := smsc.Config{FirstID: uint64(time.Now().Unix())}.WithProfile(*profile) // no id comes again after a restart
+	if !known {
+		return usageError{fmt.Errorf("--profile %q: must be one of %s", *profile, names())}
 	}
-	cfg.SystemID, cfg.Password = *systemID, *password
-	cfg.FirstID = uint64(time.Now().Unix()) // so that no id comes again after a restart
+	change(&cfg)
 	return serve(ctx, *listen, *web, *profile, cfg, out)
 }
 
@@ -93,19 +91,21 @@ func serve(ctx context.Context, listen, web, profile string, cfg smsc.Config, ou
 	if err != nil {
 		return err
 	}
+	wl := net.Listener(nil)
+	if web != "" {
+		if wl, err = net.Listen("tcp", web); err != nil {
+			return errors.Join(err, l.Close())
+		}
+	}
 	server := smsc.New(cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	fmt.Fprintf(out, "SMPP  %s  (profile %s)\n", l.Addr(), profile)
+	fmt.Fprintf(out, "SMPP  %s  (profile %s)\n", l.Addr(), profile) // whoever reads it may use both
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	page := make(chan error, 1)
-	if web == "" {
+	if wl == nil {
 		page <- nil
 	} else {
-		wl, err := net.Listen("tcp", web)
-		if err != nil {
-			return errors.Join(err, l.Close())
-		}
 		fmt.Fprintf(out, "inbox http://%s/\n", wl.Addr())
 		hs := &http.Server{
 			Handler:           server.Handler(),
@@ -136,34 +136,10 @@ func serve(ctx context.Context, listen, web, profile string, cfg smsc.Config, ou
 	return errors.Join(err, <-page)
 }
 
-func configOf(profile string) (smsc.Config, error) {
-	for _, p := range smsc.Profiles() {
-		if p.Name == profile {
-			return p.Config, nil
-		}
-	}
-	return smsc.Config{}, fmt.Errorf("--profile %q: must be one of %s", profile, names())
-}
-
 func names() string {
 	var all []string
 	for _, p := range smsc.Profiles() {
 		all = append(all, p.Name)
 	}
 	return strings.Join(all, ", ")
-}
-
-func printList(out io.Writer) {
-	fmt.Fprintln(out, "profiles:")
-	for _, p := range smsc.Profiles() {
-		fmt.Fprintf(out, "  %-10s %s\n", p.Name, p.Description)
-	}
-	fmt.Fprintln(out, "numbers that end in:")
-	for _, b := range smsc.Behaviours() {
-		suffix := b.Suffix
-		if suffix == "" {
-			suffix = "others"
-		}
-		fmt.Fprintf(out, "  %-10s %-15s %s\n", suffix, b.Name, b.Description)
-	}
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -33,8 +35,49 @@ func TestListNamesEverything(t *testing.T) {
 	}
 }
 
+func TestDocumentHasTheTables(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"--list"}, &out); err != nil {
+		t.Fatal(err)
+	}
+	document, err := os.ReadFile("../../docs/simulator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for table := range strings.SplitSeq(strings.TrimSpace(out.String()), "\n\n") {
+		if !strings.Contains(string(document), table) {
+			t.Errorf("docs/simulator.md lacks this table of --list:\n%s", table)
+		}
+	}
+}
+
+func TestFlagsChangeTheProfile(t *testing.T) {
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
+	change := configFlags(flags)
+	if err := flags.Parse([]string{
+		"--system-id", "otpgw", "--password", "secret", "--bind-status", "RALYBND", "--bind-refusals", "2", "--max-binds", "3",
+		"--outbind", "127.0.0.1:2776", "--latency", "300ms", "--rate", "5.5", "--throttled-share", "0.5", "--drop-every", "7",
+		"--unbind-every", "8", "--receipt-delay", "0s", "--lost-receipts", "1",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := smsc.Config{}.WithProfile("slow")
+	got.InterfaceVersion = 0x50 // no flag says otherwise
+	change(&got)
+	want := smsc.Config{
+		SystemID: "otpgw", Password: "secret", BindStatus: 5, BindRefusals: 2, MaxBinds: 3, Outbind: "127.0.0.1:2776",
+		InterfaceVersion: 0x50, Latency: 300 * time.Millisecond, Rate: 5.5, ThrottledShare: 0.5, DropEvery: 7, UnbindEvery: 8, LostReceipts: 1,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 func TestWrongUsage(t *testing.T) {
-	for _, args := range [][]string{{"--profile", "nonesuch"}, {"--frobnicate"}, {"surplus"}} {
+	for _, args := range [][]string{
+		{"--profile", "nonesuch"}, {"--frobnicate"}, {"surplus"}, {"--bind-status", "ESME_NONESUCH"}, {"--latency", "-1s"}, {"--latency", "5"},
+		{"--rate", "NaN"}, {"--throttled-share", "1.5"}, {"--lost-receipts", "-1"}, {"--max-binds", "-1"}, {"--drop-every", "x"},
+	} {
 		if err := run(t.Context(), args, io.Discard); !errors.As(err, new(usageError)) {
 			t.Errorf("%q: %v", args, err)
 		}
@@ -111,6 +154,11 @@ func TestServesUntilItIsTold(t *testing.T) {
 	resp.Body.Close()
 	if err != nil || strings.TrimSpace(string(body)) != "[]" {
 		t.Errorf("%s, %v", body, err)
+	}
+	if resp, err := http.Post(inbox+"control?action=profile&name=busy", "", nil); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("control: %+v, %v", resp, err)
+	} else {
+		resp.Body.Close()
 	}
 	stop()
 	if err := <-done; err != nil {

@@ -15,7 +15,8 @@ const (
 
 // A part is one segment with its place in the message.
 type part struct {
-	octets        []byte // without UDH
+	udh, octets   []byte
+	id            string // message id
 	reference     uint16
 	total, number byte // total is 1 where the text is not concatenated
 }
@@ -28,7 +29,7 @@ func newPart(m *pdu.ShortMessage) part {
 		if !ok {
 			return p
 		}
-		p.octets = rest
+		p.udh, p.octets = udh, rest
 		if reference, total, number, ok := pdu.Concatenation(udh); ok {
 			p.reference, p.total, p.number = reference, total, number
 		}
@@ -51,30 +52,39 @@ type assemblyKey struct {
 
 // An assembly holds the segments of messages that are not complete.
 type assembly struct {
-	messages map[assemblyKey][][]byte
+	messages map[assemblyKey]*fragments
 	octets   int // of all of them
 }
 
-// add returns the octets of the whole message and the number of its segments when p was the last of them; 0 segments
-// otherwise.
-func (a *assembly) add(m *pdu.ShortMessage, p part) (octets []byte, segments int) {
+type fragments struct {
+	parts   []part // by their number; total is 0 where one is missing
+	missing int
+}
+
+// add returns the first segment with the octets of all when p was the last of them to come; false otherwise.
+func (a *assembly) add(m *pdu.ShortMessage, p part) (whole part, complete bool) {
 	if p.total <= 1 {
-		return p.octets, 1
+		return p, true
 	}
 	key := assemblyKey{m.Source.Number, m.Destination.Number, p.reference, p.total}
-	parts := a.messages[key]
-	if parts == nil {
-		parts = make([][]byte, p.total)
+	f := a.messages[key]
+	if f == nil {
+		f = &fragments{parts: make([]part, p.total), missing: int(p.total)}
+		a.messages[key] = f
 	}
-	a.octets += len(p.octets) - len(parts[p.number-1])
-	parts[p.number-1] = p.octets
-	if parts[p.number-1] == nil {
-		parts[p.number-1] = []byte{} // nil is a segment that is missing
+	place := &f.parts[p.number-1]
+	if place.total == 0 {
+		f.missing--
 	}
-	a.messages[key] = parts
-	if !slices.ContainsFunc(parts, func(octets []byte) bool { return octets == nil }) {
+	a.octets += len(p.octets) - len(place.octets)
+	*place = p
+	if f.missing == 0 {
 		a.forget(key)
-		return slices.Concat(parts...), len(parts)
+		whole = f.parts[0]
+		for _, p := range f.parts[1:] {
+			whole.octets = slices.Concat(whole.octets, p.octets)
+		}
+		return whole, true
 	}
 	for other := range a.messages { // any will do: whoever leaves a thousand messages incomplete is testing this bound
 		if len(a.messages) <= maxAssemblies && a.octets <= maxAssemblyOctets {
@@ -84,12 +94,12 @@ func (a *assembly) add(m *pdu.ShortMessage, p part) (octets []byte, segments int
 			a.forget(other)
 		}
 	}
-	return nil, 0
+	return part{}, false
 }
 
 func (a *assembly) forget(key assemblyKey) {
-	for _, octets := range a.messages[key] {
-		a.octets -= len(octets)
+	for _, p := range a.messages[key].parts {
+		a.octets -= len(p.octets)
 	}
 	delete(a.messages, key)
 }

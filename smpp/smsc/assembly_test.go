@@ -6,7 +6,7 @@ import (
 	"otpgw/smpp/pdu"
 )
 
-func newAssembly() *assembly { return &assembly{messages: map[assemblyKey][][]byte{}} }
+func newAssembly() *assembly { return &assembly{messages: map[assemblyKey]*fragments{}} }
 
 func TestIncompleteMessagesAreBounded(t *testing.T) {
 	t.Run("in number", func(t *testing.T) {
@@ -34,17 +34,17 @@ func TestSegmentsThatComeTwiceOrEmpty(t *testing.T) {
 	a := newAssembly()
 	m := &pdu.ShortMessage{}
 	for _, p := range []part{
-		{octets: []byte("first, wrong"), total: 3, number: 1},
-		{octets: []byte("first, "), total: 3, number: 1},
-		{octets: []byte("last"), total: 3, number: 3},
+		{octets: []byte("first, wrong"), total: 3, number: 1, id: "10"},
+		{octets: []byte("first, "), total: 3, number: 1, id: "11"},
+		{octets: []byte("last"), total: 3, number: 3, id: "12"},
 	} {
-		if _, segments := a.add(m, p); segments != 0 {
+		if _, complete := a.add(m, p); complete {
 			t.Fatalf("complete after %s", p.octets)
 		}
 	}
-	octets, segments := a.add(m, part{total: 3, number: 2})
-	if string(octets) != "first, last" || segments != 3 {
-		t.Errorf("%q of %d segments", octets, segments)
+	whole, complete := a.add(m, part{total: 3, number: 2, id: "13"})
+	if !complete || string(whole.octets) != "first, last" || whole.total != 3 || whole.id != "11" {
+		t.Errorf("%v %q of %d segments, id %s", complete, whole.octets, whole.total, whole.id)
 	}
 	if a.octets != 0 || len(a.messages) != 0 {
 		t.Errorf("%d octets of %d messages are left", a.octets, len(a.messages))

@@ -1,6 +1,7 @@
 package smsc_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -23,82 +24,16 @@ func numberFor(t *testing.T, name string) string {
 
 // refused says whether a behaviour brings no message to the phone.
 func refused(name string) bool {
-	return slices.Contains([]string{"bad-destination", "throttled", "system-error", "drop-before"}, name)
+	return slices.Contains([]string{
+		"bad-destination", "throttled", "system-error", "drop-before", "queue-full", "not-bound", "vendor-status",
+		"error-with-body", "error-with-tlvs", "nack", "nack-0", "receipt-of-refusal",
+	}, name)
 }
 
+// Each behaviour is tried after one submit_sm with the number 7 that asks for a receipt.
 func TestEachBehaviourDoesWhatItSays(t *testing.T) {
-	expect := func(c *client, id string, states ...pdu.State) {
-		c.t.Helper()
-		for _, want := range states {
-			if r, _ := c.receipt(pdu.StatusOK); r.MessageID != id || r.State != want {
-				c.t.Errorf("receipt %+v, want %v of %s", r, want, id)
-			}
-		}
-	}
-	quiet := (*client).enquire
-	does := map[string]func(c *client){
-		"delivered":   func(c *client) { expect(c, c.answer(7, 0), pdu.Delivered); quiet(c) },
-		"undelivered": func(c *client) { expect(c, c.answer(7, 0), pdu.Undeliverable); quiet(c) },
-		"no-receipt":  func(c *client) { c.answer(7, 0); quiet(c) },
-		"early-receipt": func(c *client) {
-			r, _ := c.receipt(pdu.StatusOK)
-			if id := c.answer(7, 0); r.MessageID != id {
-				c.t.Errorf("receipt of %s, id %s", r.MessageID, id)
-			}
-		},
-		"double-receipt": func(c *client) { expect(c, c.answer(7, 0), pdu.Delivered, pdu.Delivered); quiet(c) },
-		"late-receipt":   func(c *client) { c.answer(7, 0); quiet(c) },
-		"same-sequence": func(c *client) {
-			r, sequence := c.receipt(pdu.StatusOK)
-			if id := c.answer(7, 0); r.MessageID != id || sequence != 7 {
-				c.t.Errorf("receipt of %s with sequence %d, id %s", r.MessageID, sequence, id)
-			}
-		},
-		"intermediate":    func(c *client) { expect(c, c.answer(7, 0), pdu.Enroute, pdu.Delivered, pdu.Undeliverable) },
-		"bad-destination": func(c *client) { c.answer(7, pdu.StatusInvDstAdr); quiet(c) },
-		"throttled":       func(c *client) { c.answer(7, pdu.StatusThrottled); quiet(c) },
-		"system-error":    func(c *client) { c.answer(7, pdu.StatusSysErr); quiet(c) },
-		"no-answer":       func(c *client) { c.receipt(pdu.StatusOK); quiet(c) },
-		"drop-before":     func(c *client) { c.closed() },
-		"drop-after": func(c *client) {
-			c.closed()
-			again := bound(c.t, c.conn.RemoteAddr().String())
-			if r, _ := again.receipt(pdu.StatusOK); r.State != pdu.Delivered {
-				c.t.Errorf("receipt %+v", r)
-			}
-		},
-		"garbage": func(c *client) {
-			if f, err := c.reader.Next(); err == nil {
-				c.t.Errorf("a PDU: %+v", f)
-			}
-		},
-		"late-answer": func(c *client) { quiet(c) },
-		"unbind": func(c *client) {
-			c.answer(7, 0)
-			seen := map[pdu.Command]bool{}
-			for range 2 {
-				seen[c.read().Command] = true
-			}
-			if !seen[pdu.Unbind] || !seen[pdu.DeliverSM] {
-				c.t.Errorf("%v", seen)
-			}
-			c.write(pdu.Header{Command: pdu.UnbindResp, Sequence: 1}, nil)
-			c.closed()
-		},
-		"strangers": func(c *client) {
-			for _, want := range []pdu.Command{pdu.AlertNotification, 0x00010200, 0x80010200, pdu.DeliverSM} {
-				if f := c.read(); f.Command != want {
-					c.t.Errorf("%v, want %v", f.Command, want)
-				}
-			}
-			c.answer(7, 0)
-		},
-		"throttled-once": func(c *client) {
-			c.answer(7, pdu.StatusThrottled)
-			c.submit(7, numberFor(c.t, "throttled-once"), "again")
-			expect(c, c.answer(7, 0), pdu.Delivered)
-		},
-	}
+	does := maps.Collect(maps.All(answers()))
+	maps.Copy(does, receipts())
 	for _, b := range smsc.Behaviours() {
 		t.Run(b.Name, func(t *testing.T) {
 			do := does[b.Name]
@@ -121,7 +56,11 @@ func TestEachBehaviourDoesWhatItSays(t *testing.T) {
 }
 
 func TestNoReceiptWhereNoneIsAskedFor(t *testing.T) {
+	always := []string{"unasked-receipt", "receipt-of-refusal", "unknown-receipt", "reply", "reply-udh"} // which is their point
 	for _, b := range smsc.Behaviours() {
+		if slices.Contains(always, b.Name) {
+			continue
+		}
 		t.Run(b.Name, func(t *testing.T) {
 			s, address := serve(t, smsc.Config{})
 			c, to := bound(t, address), numberFor(t, b.Name)
@@ -129,7 +68,10 @@ func TestNoReceiptWhereNoneIsAskedFor(t *testing.T) {
 				c.write(pdu.Header{Command: pdu.SubmitSM, Sequence: sequence + 7}, &pdu.ShortMessage{
 					Destination: pdu.Address{TON: 1, NPI: 1, Number: to}, Text: []byte("hello"),
 				})
-				if b.Name == "drop-before" || b.Name == "drop-after" {
+				if b.Name == "unbind-close" {
+					c.expect(pdu.Unbind, 0, 1)
+				}
+				if slices.Contains([]string{"drop-before", "drop-after", "unbind-close"}, b.Name) {
 					c.closed()
 					break
 				}

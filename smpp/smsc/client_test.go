@@ -94,6 +94,31 @@ func (c *client) read() pdu.Frame {
 	return f
 }
 
+// expect reads the PDU with that header.
+func (c *client) expect(command pdu.Command, status pdu.Status, sequence uint32) pdu.Frame {
+	c.t.Helper()
+	f := c.read()
+	if want := (pdu.Header{Command: command, Status: status, Sequence: sequence}); f.Header != want {
+		c.t.Fatalf("%+v, want %+v", f.Header, want)
+	}
+	return f
+}
+
+// deliver reads deliver_sm and answers it.
+func (c *client) deliver() (*pdu.ShortMessage, uint32) {
+	c.t.Helper()
+	f := c.read()
+	if f.Command != pdu.DeliverSM {
+		c.t.Fatalf("%+v, want deliver_sm", f.Header)
+	}
+	b, err := pdu.Decode(f)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.write(pdu.Header{Command: pdu.DeliverSMResp, Sequence: f.Sequence}, &pdu.MessageResp{})
+	return b.(*pdu.ShortMessage), f.Sequence
+}
+
 // closed says that the peer has closed the connection, with nothing more on it.
 func (c *client) closed() {
 	c.t.Helper()

@@ -15,18 +15,20 @@ import (
 var pages embed.FS
 
 // Handler serves what the phones received: GET /messages?to=+34600000001 as JSON, newest last, of all phones without
-// to; GET / as a page that follows along.
+// to; GET / as a page that follows along, also of all phones whose number contains to. POST /control?action=…&name=… is
+// [Server.Drop], [Server.Freeze] and [Config.WithProfile] for whoever is on this machine.
 func (s *Server) Handler() http.Handler {
 	page := template.Must(template.ParseFS(pages, "page/inbox.html")) // it is part of the program
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /messages", s.serveMessages)
+	mux.HandleFunc("POST /control", s.serveControl)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		to, err := recipient(r.URL.RawQuery)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		messages := s.Messages(to)
+		messages := s.inbox.matching(strings.TrimSpace(to))
 		slices.Reverse(messages) // a phone shows the newest first
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy",
@@ -34,8 +36,13 @@ func (s *Server) Handler() http.Handler {
 		if err := page.Execute(w, struct {
 			To         string
 			Messages   []Message
+			Found      int
+			Binds      []boundSession
+			Stats      Stats
+			Frozen     bool
 			Behaviours []Behaviour
-		}{to, messages[:min(len(messages), shownMessages)], Behaviours()}); err != nil {
+			Profiles   []Profile
+		}{to, messages[:min(len(messages), shownMessages)], len(messages), s.binds(), s.Stats(), s.frozen(), Behaviours(), Profiles()}); err != nil {
 			s.log.Info("page not written", "error", err)
 		}
 	})
