@@ -1,0 +1,69 @@
+package smpp_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// quirks are the rows of the table in docs/interop.md, by their numbers.
+func quirks(t *testing.T) map[string][]string {
+	t.Helper()
+	page, err := os.ReadFile("../docs/interop.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := make(map[string][]string)
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		if number := regexp.MustCompile(`^[0-9]+$`); len(cells) == 5 && number.MatchString(cells[0]) {
+			if rows[cells[0]] != nil {
+				t.Errorf("quirk %s stands there twice", cells[0])
+			}
+			rows[cells[0]] = cells
+		}
+	}
+	return rows
+}
+
+// TestQuirksAreThoseOfTheDocument: each of the 41 has one row and one test, and the row names the test.
+func TestQuirksAreThoseOfTheDocument(t *testing.T) {
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	function := regexp.MustCompile(`(?m)^func (TestQuirk([0-9]{2})\w+)\(`)
+	tests := make(map[string]string)
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range function.FindAllStringSubmatch(string(source), -1) {
+			number := strings.TrimPrefix(match[2], "0")
+			if tests[number] != "" {
+				t.Errorf("%s and %s have one number", match[1], tests[number])
+			}
+			tests[number] = match[1]
+		}
+	}
+	rows := quirks(t)
+	if len(rows) != 41 || len(tests) != 41 {
+		t.Errorf("%d rows and %d tests, want 41", len(rows), len(tests))
+	}
+	for number, row := range rows {
+		if row[4] != tests[number] {
+			t.Errorf("quirk %s: the document names %q, the test is %q", number, row[4], tests[number])
+		}
+	}
+	for number, test := range tests {
+		if rows[number] == nil {
+			t.Errorf("%s stands in no row", test)
+		}
+	}
+}
