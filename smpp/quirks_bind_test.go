@@ -693,7 +693,6 @@ func TestQuirk14StrangePDUs(t *testing.T) {
 	})
 }
 
-
 // TestQuirk12PDUInPieces: a PDU may come in as many pieces as the network likes, but from its first octet to its last it
 // has pdu_read_timeout.
 func TestQuirk12PDUInPieces(t *testing.T) {

@@ -73,7 +73,6 @@ func TestQuirksAreThoseOfTheDocument(t *testing.T) {
 	}
 }
 
-
 // TestQuirksCanBeRehearsed: the simulator knows what the document says of it.
 func TestQuirksCanBeRehearsed(t *testing.T) {
 	var known []string

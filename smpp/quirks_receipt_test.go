@@ -460,7 +460,6 @@ func TestQuirk39NetworkErrorCode(t *testing.T) {
 	})
 }
 
-
 // matches says which form of its id makes a receipt that of a message to hello's number, as whoever records it must see
 // it: where that form is a conversion, only if the receipt has the number as well.
 func matches(accepted result, got smpp.Receipt) smpp.Match {

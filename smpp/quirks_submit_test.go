@@ -160,7 +160,6 @@ func TestQuirk25ReceiptBeforeItsAnswer(t *testing.T) {
 	})
 }
 
-
 // TestQuirk18MessageIDForms: a message id is whatever the SMSC takes for one, and the receipt finds it.
 func TestQuirk18MessageIDForms(t *testing.T) {
 	long := strings.Repeat("0123456789", 7)
