@@ -27,12 +27,15 @@ const (
 // r is valid and unchanged only during the call. A record that the backend finds damaged is handed over empty, not nil.
 type Step func(now time.Time, r Record) (next Record, changed bool)
 
+// A Choice is a Step that sees several records, and changes at most one of them: that at i.
+type Choice func(now time.Time, records []Record) (i int, next Record, changed bool)
+
 // A KeyID tells keys apart without giving them away.
 type KeyID [8]byte
 
 // A Backend keeps the records of numbers and makes each step atomic and durable. At most one record knows a number or an id.
 //
-// All methods are safe for concurrent use. Steps on one record, by Update, Note or Sweep, take effect one after the other, each
+// All methods are safe for concurrent use. Steps on one record, by Update, Choose, Note or Sweep, take effect one after the other, each
 // on the result of the one before; a step that Note took is before every step that begins its Update or Note later. The time
 // given to a step is the backend's own clock in UTC, to the microsecond.
 //
@@ -51,6 +54,10 @@ type Backend interface {
 	// step that changes nothing writes nothing, but sees and waits for all that it follows.
 	Update(ctx context.Context, ref Ref, step Step) error
 
+	// Choose is an Update of one of several records. The choice sees those that refs lead to as they stand at one moment, each
+	// once, in the order of the first ref to each; refs that lead to none are passed over, and it runs even when all do.
+	Choose(ctx context.Context, refs []Ref, choice Choice) error
+
 	// Note is an Update that its caller does not wait for: it becomes durable with the next write, no later than 20 ms from now,
 	// and done is then called once, without blocking, with what Update would have returned. ctx bounds the wait for room in a
 	// queue; when Note returns an error, neither step nor done is ever called.
@@ -64,7 +71,7 @@ type Backend interface {
 	Ready() error
 
 	// Run does the backend's work until ctx ends; then it finishes what was taken on, refuses the rest and returns nil.
-	// Update, Note and Sweep wait for Run to begin. It is called once.
+	// Update, Choose, Note and Sweep wait for Run to begin. It is called once.
 	Run(ctx context.Context) error
 
 	// Close gives back what the backend holds. It is called after Run returned, or instead of Run.

@@ -62,10 +62,12 @@ func share(b *testing.B, goroutines int, f func(n int64)) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
 }
 
-func issueAndSend(b *testing.B, s benched, number string) otpstore.Issued {
+type sent func(ctx context.Context, id string, r otpstore.SendResult) error
+
+func issueAndSend(b *testing.B, s benched, number string, sent sent) otpstore.Issued {
 	i, err := s.Issue(context.Background(), client, number)
 	if err == nil {
-		err = s.Sent(context.Background(), i.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{i.ID[:18]}, SubmittedAt: time.Now()})
+		err = sent(context.Background(), i.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{i.ID[:18]}, SubmittedAt: time.Now()})
 	}
 	if err != nil {
 		b.Error(err)
@@ -73,11 +75,39 @@ func issueAndSend(b *testing.B, s benched, number string) otpstore.Issued {
 	return i
 }
 
+// "unwaited" is what a Sent would cost that is not durable when it returns.
 func BenchmarkIssueSent(b *testing.B) {
+	for _, goroutines := range []int{1, 16, 64, 256} {
+		for _, waited := range []bool{true, false} {
+			b.Run(fmt.Sprintf("%d/%s", goroutines, map[bool]string{true: "waited", false: "unwaited"}[waited]), func(b *testing.B) {
+				s := benchStore(b, b.TempDir())
+				sent := s.Sent
+				if !waited {
+					sent = s.SentLazily
+				}
+				share(b, goroutines, func(n int64) { issueAndSend(b, s, fmt.Sprintf("+346%09d", n), sent) })
+			})
+		}
+	}
+}
+
+// Each message has one receipt, which names it by its number.
+func BenchmarkDelivered(b *testing.B) {
 	for _, goroutines := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
 			s := benchStore(b, b.TempDir())
-			share(b, goroutines, func(n int64) { issueAndSend(b, s, fmt.Sprintf("+346%09d", n)) })
+			issued := make([]otpstore.Issued, b.N+1)
+			number := func(n int64) string { return fmt.Sprintf("+346%09d", n) }
+			share(b, 256, func(n int64) { issued[n] = issueAndSend(b, s, number(n), s.SentLazily) })
+			share(b, goroutines, func(n int64) {
+				m, err := s.Delivered(context.Background(), otpstore.Receipt{
+					SMSC: "main", MessageIDs: []string{issued[n].ID[:18], "1", "2"}, Converted: 1, Numbers: []string{number(n)},
+					State: "DELIVRD", Final: true, Delivered: true,
+				})
+				if err != nil || !m.Changed {
+					b.Error(m, err)
+				}
+			})
 		})
 	}
 }
@@ -88,7 +118,7 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
 			s := benchStore(b, b.TempDir())
 			issued := make([]otpstore.Issued, b.N+1)
-			share(b, 256, func(n int64) { issued[n] = issueAndSend(b, s, fmt.Sprintf("+346%09d", n)) })
+			share(b, 256, func(n int64) { issued[n] = issueAndSend(b, s, fmt.Sprintf("+346%09d", n), s.SentLazily) })
 			share(b, goroutines, func(n int64) {
 				if err := s.Verify(context.Background(), client, issued[n].ID, issued[n].Code); err != nil {
 					b.Error(err)
@@ -107,7 +137,7 @@ func BenchmarkOpen(b *testing.B) {
 	for w := range 256 {
 		wg.Go(func() {
 			for n := w; n < numbers; n += 256 {
-				issueAndSend(b, fill, fmt.Sprintf("+346%09d", n))
+				issueAndSend(b, fill, fmt.Sprintf("+346%09d", n), fill.SentLazily)
 			}
 		})
 	}

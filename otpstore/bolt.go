@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -167,6 +168,11 @@ func (b *Bolt) Update(ctx context.Context, ref Ref, step Step) error {
 	return b.wait(ctx, func(t *table, now time.Time) (bool, error) { return t.update(now, ref, step) })
 }
 
+// Choose implements [Backend].
+func (b *Bolt) Choose(ctx context.Context, refs []Ref, choice Choice) error {
+	return b.wait(ctx, func(t *table, now time.Time) (bool, error) { return t.choose(now, refs, choice) })
+}
+
 // Note implements [Backend].
 func (b *Bolt) Note(ctx context.Context, ref Ref, step Step, done func(error)) error {
 	return b.queue.put(ctx, &job{
@@ -257,6 +263,7 @@ func (b *Bolt) drain(all bool) error {
 			b.fail(fmt.Errorf("%w: an earlier write failed: %w", ErrUnavailable, err))
 			return err
 		}
+		runtime.Gosched() // those who were just answered may have more: let it share the next commit
 	}
 	return nil
 }

@@ -71,7 +71,9 @@ func encode(n number) Record {
 		}
 		body = binary.AppendUvarint(body, uint64(len(c.messages)))
 		for _, m := range c.messages {
-			messages = append(messages, messageName(c.smsc, m.id))
+			if m.id != "" { // the SMSC may give none
+				messages = append(messages, messageName(c.smsc, m.id))
+			}
 			body = appendText(body, m.id)
 			body = appendText(body, m.state)
 			body = appendText(body, m.err)

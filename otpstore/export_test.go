@@ -1,6 +1,7 @@
 package otpstore
 
 import (
+	"context"
 	"errors"
 
 	"go.etcd.io/bbolt"
@@ -16,6 +17,11 @@ const (
 	LazyWithin  = lazyWithin
 	Acceptance  = acceptance
 )
+
+// SentLazily is Sent that does not wait for its commit: the measure of what the wait costs.
+func (s *Store) SentLazily(ctx context.Context, id string, r SendResult) error {
+	return s.sent(ctx, id, r, false)
+}
 
 // ErrDisk is what commits give after BreakCommits.
 var ErrDisk = errors.New("input/output error")

@@ -10,18 +10,23 @@ type metrics struct {
 	codes    *prometheus.CounterVec
 	limits   *prometheus.CounterVec
 	receipts *prometheus.CounterVec
-	parked   prometheus.Gauge
+	orphans  *prometheus.CounterVec
 	damaged  prometheus.Counter
 	swept    prometheus.Counter
 	lost     prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) metrics {
+// newMetrics registers them; waiting counts the receipts that wait for their message.
+func newMetrics(reg prometheus.Registerer, waiting func() int) metrics {
 	f := promauto.With(reg)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "otpgw_store_parked_receipts",
+		Help: "Receipts that wait for their message to become known.",
+	}, func() float64 { return float64(waiting()) })
 	m := metrics{
 		codes: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "otpgw_codes_total",
-			Help: "What became of codes: issued, sent, discarded, unknown, recovered at start; verified, wrong, failed, expired, not_found.",
+			Help: "What became of codes: issued, sent, discarded, unknown, sent_late and discarded_late after that, interrupted by the end of the process; verified, wrong, failed, expired, not_found.",
 		}, []string{"outcome"}),
 		limits: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "otpgw_limits_total",
@@ -29,12 +34,12 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		}, []string{"limit"}),
 		receipts: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "otpgw_store_receipts_total",
-			Help: "Receipts by what they changed: delivered, failed, progress, nothing; parked until their message is known; expired because it never was; refused because too many wait.",
+			Help: "Receipts whose message is known, by what they changed: delivered, failed, progress, nothing.",
 		}, []string{"outcome"}),
-		parked: f.NewGauge(prometheus.GaugeOpts{
-			Name: "otpgw_store_parked_receipts",
-			Help: "Receipts that wait for their message to become known.",
-		}),
+		orphans: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "otpgw_store_orphans_total",
+			Help: "Receipts whose message was not known when they came: parked to wait for it; then claimed by it, or expired; refused because too many wait.",
+		}, []string{"outcome"}),
 		damaged: f.NewCounter(prometheus.CounterOpts{
 			Name: "otpgw_store_damaged_records_total",
 			Help: "Records found to be not as they were written, and dropped.",
@@ -48,14 +53,17 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Help: "Outcomes of submits that could not be recorded.",
 		}),
 	}
-	for _, outcome := range []string{"issued", "sent", "discarded", "unknown", "recovered", "verified", "wrong", "failed", "expired", "not_found"} {
+	for _, outcome := range []string{"issued", "sent", "discarded", "unknown", "sent_late", "discarded_late", "interrupted", "verified", "wrong", "failed", "expired", "not_found"} {
 		m.codes.WithLabelValues(outcome)
 	}
 	for _, limit := range []string{"send_limit", "resend_after", "max_failures"} {
 		m.limits.WithLabelValues(limit)
 	}
-	for _, outcome := range []string{"delivered", "failed", "progress", "nothing", "parked", "expired", "refused"} {
+	for _, outcome := range []string{"delivered", "failed", "progress", "nothing"} {
 		m.receipts.WithLabelValues(outcome)
+	}
+	for _, outcome := range []string{"parked", "claimed", "expired", "refused"} {
+		m.orphans.WithLabelValues(outcome)
 	}
 	return m
 }

@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -18,9 +22,16 @@ import (
 // The model is the rules once more, as plainly as can be: no trimming, no states that follow from the clock, one pass over all
 // codes for every question.
 type model struct {
-	policy otpstore.Policy
-	codes  []*modelCode // of all numbers, oldest first
-	failed map[string]modelFailures
+	policy  otpstore.Policy
+	codes   []*modelCode // of all numbers, oldest first
+	failed  map[string]modelFailures
+	orphans []modelOrphan // oldest first
+}
+
+type modelOrphan struct {
+	otpstore.Receipt
+	addressed bool
+	until     time.Time
 }
 
 type modelFailures struct {
@@ -35,7 +46,8 @@ type modelCode struct {
 	expires        time.Time
 	state          string // as Verification.State, but never "elapsed" before a verdict said so
 	wrong          int
-	answered       bool // late, after its outcome had been unknown
+	message        string // its id, "" while none is known
+	receipt        string // state of the last that counted
 }
 
 func (m *model) failures(number string, now time.Time) int {
@@ -112,7 +124,94 @@ func (m *model) verdict(c *modelCode, client, code string, now time.Time) error 
 	return otpstore.ErrFailed
 }
 
-// Random sequences of calls, of time and of restarts are answered as the model answers them.
+// open says that a receipt may be of a message of c that is not known yet.
+func (c *modelCode) open() bool {
+	return c.message == "" && (c.state == "pending" || c.state == "unknown")
+}
+
+// take records a receipt of the message of c.
+func (c *modelCode) take(r otpstore.Receipt) (changed bool) {
+	old := c.receipt
+	switch {
+	case old == "DELIVRD", old == "UNDELIV", old == "UNKNOWN" && r.State != "DELIVRD":
+	default:
+		c.receipt = r.State
+	}
+	return c.receipt != old
+}
+
+// known gives the newest code whose message has the first of the forms that any has.
+func (m *model) known(forms []string, whose func(number string) bool) (found *modelCode, form int) {
+	for form, id := range forms {
+		for _, c := range slices.Backward(m.codes) {
+			if c.message == id && c.state != "discarded" && whose(c.number) {
+				return c, form
+			}
+		}
+	}
+	return nil, 0
+}
+
+func (m *model) deliver(r otpstore.Receipt, now time.Time) (match otpstore.Match) {
+	named := func(number string) bool { return slices.Contains(r.Numbers, number) }
+	c, form := m.known(r.MessageIDs, named)
+	addressed := c == nil && slices.ContainsFunc(m.codes, func(c *modelCode) bool { return named(c.number) && c.open() })
+	if c == nil && !addressed {
+		c, form = m.known(r.MessageIDs[:r.Converted], func(string) bool { return true })
+	}
+	if c != nil {
+		return otpstore.Match{Found: true, Form: form, Changed: c.take(r)}
+	}
+	m.expire(now)
+	for _, o := range m.orphans {
+		if o.addressed == addressed && reflect.DeepEqual(o.Receipt, r) {
+			return otpstore.Match{}
+		}
+	}
+	m.orphans = append(m.orphans, modelOrphan{r, addressed, now.Add(otpstore.ParkedFor)})
+	return otpstore.Match{}
+}
+
+func (m *model) expire(now time.Time) {
+	m.orphans = slices.DeleteFunc(m.orphans, func(o modelOrphan) bool { return !now.Before(o.until) })
+}
+
+// answer gives c its message, and the message the receipts that wait for it.
+func (m *model) answer(c *modelCode, id string, now time.Time) {
+	c.message = id
+	m.expire(now)
+	mine := func(o modelOrphan) bool {
+		return slices.Contains(o.MessageIDs, id) && slices.Contains(o.Numbers, c.number)
+	}
+	if !slices.ContainsFunc(m.orphans, mine) {
+		mine = func(o modelOrphan) bool { return slices.Contains(o.MessageIDs[:o.Converted], id) && !o.addressed }
+	}
+	for _, o := range m.orphans {
+		if mine(o) {
+			c.take(o.Receipt)
+		}
+	}
+	m.orphans = slices.DeleteFunc(m.orphans, mine)
+}
+
+// restarted is what the end of a process leaves.
+func (m *model) restarted() {
+	m.orphans = nil
+	for _, c := range m.codes {
+		if c.state == "pending" {
+			c.state = "unknown"
+		}
+	}
+}
+
+// receiptIDs are the forms of an id as it may come in a receipt: as it is, in hexadecimal, and taken for hexadecimal.
+func receiptIDs(id string) []string {
+	decimal, _ := strconv.ParseInt(id, 10, 64)
+	hexadecimal, _ := strconv.ParseInt(id, 16, 64)
+	return []string{id, strconv.FormatInt(decimal, 16), strconv.FormatInt(hexadecimal, 10)}
+}
+
+// Random sequences of calls, of time, of restarts and of crashes are answered as the model answers them.
 func TestStoreFollowsModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rapid.SyncTest(rt, func(rt *rapid.T) { checkModel(t, rt) })
@@ -168,23 +267,47 @@ func checkModel(t *testing.T, rt *rapid.T) {
 		},
 		"sent": func(rt *rapid.T) {
 			c := code(rt)
-			check(rt, s.Sent(context.Background(), c.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{c.ID}}))
-			check(rt, look(s, c)) // so that it is applied now
-			if c.state == "unknown" {
-				c.answered = true
+			// Each number has ids of its own, some of which are conversions of the other's.
+			id := rapid.SampledFrom(map[string][]string{"+3461": {"10", "1"}, "+3462": {"16", "22"}}[c.number]).Draw(rt, "message")
+			err := s.Sent(context.Background(), c.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{id}})
+			if c.state == "discarded" {
+				if !errors.Is(err, otpstore.ErrNotFound) {
+					rt.Fatalf("sent after it was discarded: %v", err)
+				}
+				return
 			}
-			if c.state == "pending" {
-				c.expires = time.Now().Add(m.policy.TTL)
+			check(rt, err)
+			switch now := time.Now(); {
+			case c.state == "unknown" && c.message == "":
+				m.answer(c, id, now)
+			case c.state == "pending":
+				m.answer(c, id, now)
+				c.expires = now.Add(m.policy.TTL)
 				if latest := c.issued.Add(otpstore.Acceptance + m.policy.TTL); latest.Before(c.expires) {
 					c.expires = latest
 				}
-				m.accept(c, time.Now())
+				m.accept(c, now)
+			}
+		},
+		"receipt": func(rt *rapid.T) {
+			r := otpstore.Receipt{
+				SMSC: "main", MessageIDs: receiptIDs(rapid.SampledFrom([]string{"1", "10", "16", "22"}).Draw(rt, "message")),
+				Numbers:   rapid.SampledFrom([][]string{nil, {"+3461"}, {"+3462"}, {"+61"}, {"+3499", "+3461"}, {"+3462", "+3461"}}).Draw(rt, "numbers"),
+				Converted: rapid.IntRange(1, 2).Draw(rt, "converted"),
+				State:     rapid.SampledFrom([]string{"ENROUTE", "UNKNOWN", "UNDELIV", "DELIVRD"}).Draw(rt, "state"),
+			}
+			r.Final, r.Delivered = r.State != "ENROUTE", r.State == "DELIVRD"
+			want := m.deliver(r, time.Now())
+			got, err := s.Delivered(context.Background(), r)
+			check(rt, err)
+			if got != want {
+				rt.Fatalf("receipt: %+v, want %+v", got, want)
 			}
 		},
 		"discard": func(rt *rapid.T) {
 			c := code(rt)
 			check(rt, s.Discard(context.Background(), c.ID))
-			if c.state == "pending" || c.state == "unknown" && !c.answered {
+			if c.open() {
 				c.state = "discarded"
 			}
 		},
@@ -215,11 +338,17 @@ func checkModel(t *testing.T, rt *rapid.T) {
 		"restart": func(rt *rapid.T) {
 			check(rt, s.stop())
 			s = open(t, dir, m.policy, nil)
-			for _, c := range m.codes {
-				if c.state == "pending" {
-					m.accept(c, time.Now())
-				}
-			}
+			m.restarted()
+		},
+		"crash": func(rt *rapid.T) { // all that was answered is in the file already
+			synctest.Wait() // nothing is being written
+			crashed, err := os.MkdirTemp(t.TempDir(), "")
+			check(rt, err)
+			snapshot(t, dir, crashed)
+			check(rt, s.stop())
+			dir = crashed
+			s = open(t, dir, m.policy, nil)
+			m.restarted()
 		},
 		"": func(rt *rapid.T) {
 			for _, c := range m.codes[max(0, len(m.codes)-5):] {
@@ -246,8 +375,10 @@ func look(s *running, c *modelCode) error {
 	if (c.state == "live" || c.state == "replaced") && !time.Now().Before(c.expires) {
 		want = map[string]bool{"elapsed": true, c.state: c.state == "replaced"}
 	}
-	if err != nil || !want[v.State] || v.Attempts != c.wrong || v.Client != c.client {
-		return fmt.Errorf("%s: got %+v, %w; want %v, %d wrong", c.ID, v, err, slices.Collect(maps.Keys(want)), c.wrong)
+	if err != nil || !want[v.State] || v.Attempts != c.wrong || v.Client != c.client ||
+		strings.Join(v.MessageIDs, " ") != c.message || v.Receipt != c.receipt {
+		return fmt.Errorf("%s: got %+v, %w; want %v, %d wrong, message %q, receipt %q",
+			c.ID, v, err, slices.Collect(maps.Keys(want)), c.wrong, c.message, c.receipt)
 	}
 	return nil
 }

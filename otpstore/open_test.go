@@ -191,17 +191,21 @@ func TestFailStop(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				note := st.Sent(t.Context(), right.ID, otpstore.SendResult{}) // rides along, changes nothing
-				answers := make(chan error)
+				note := st.Discard(t.Context(), right.ID) // rides along, changes nothing
+				answers, sent := make(chan error), make(chan error)
 				for range 20 {
 					go func() { answers <- st.Verify(t.Context(), client, guessed.ID, guessed.Code) }()
 				}
+				go func() { sent <- st.Sent(t.Context(), right.ID, otpstore.SendResult{}) }()
 				synctest.Wait() // all are queued
 				s = start(t, st)
 				for range 20 {
 					if err := <-answers; !errors.Is(err, otpstore.ErrUnavailable) || !errors.Is(err, otpstore.ErrDisk) {
 						t.Errorf("verdict after a failed commit: %v", err)
 					}
+				}
+				if err := <-sent; !errors.Is(err, otpstore.ErrUnavailable) || !errors.Is(err, otpstore.ErrDisk) {
+					t.Errorf("Sent with a failed commit: %v", err)
 				}
 				if note != nil {
 					t.Errorf("note: %v", note)

@@ -15,88 +15,112 @@ const (
 // parking keeps receipts whose message no record knows yet: a receipt may overtake the outcome of its own submit. It is
 // bounded in number and time, and safe for concurrent use.
 type parking struct {
-	mu      sync.Mutex
-	names   map[Name]*list.Element // of *parkedReceipt, by each of its names that no older one has
-	order   *list.List             // by time, so that those which are over stand in front
-	expired int                    // since size was asked
+	mu     sync.Mutex // guards the fields below, and those of the parked
+	names  map[Name][]*parked
+	order  *list.List // of *parked, by time, so that those which are over stand in front
+	gone   int        // orphans that were over, since expired was asked
+	latest *orphan    // of those
 }
 
-type parkedReceipt struct {
-	*wantedReceipt
+type parked struct {
+	*orphan
 	until time.Time
+	place *list.Element // nil when it is not parked any more
 }
 
 func newParking() *parking {
-	return &parking{names: map[Name]*list.Element{}, order: list.New()}
+	return &parking{names: map[Name][]*parked{}, order: list.New()}
 }
 
-// put keeps r, unless the parking is full or has a final receipt of that message. It reports whether one is kept now.
-func (p *parking) put(now time.Time, r *wantedReceipt) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.expire(now)
-	if e, ok := p.names[r.names[0]]; ok && e.Value.(*parkedReceipt).names[0] == r.names[0] {
-		if kept := e.Value.(*parkedReceipt); !kept.Final {
-			kept.wantedReceipt = r
-		}
-		return true
-	}
-	if p.order.Len() >= parkedLimit {
-		return false
-	}
-	e := p.order.PushBack(&parkedReceipt{r, now.Add(parkedFor)})
-	for _, name := range r.names {
-		if _, taken := p.names[name]; !taken {
-			p.names[name] = e
+// put keeps o, or the orphan that says the same and is here already: p is what is kept, nil when there is no room.
+func (k *parking) put(now time.Time, o *orphan) (p *parked, fresh bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.expire(now)
+	for _, name := range o.names[:min(len(o.names), 1)] {
+		for _, p := range k.names[name] {
+			if p.same(o) {
+				return p, false
+			}
 		}
 	}
-	return true
-}
-
-// find gives the receipt that waits for a message to n.
-func (p *parking) find(now time.Time, name Name, n number) (*wantedReceipt, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.expire(now)
-	e, ok := p.names[name]
-	if !ok {
+	if k.order.Len() >= parkedLimit {
 		return nil, false
 	}
-	r := e.Value.(*parkedReceipt).wantedReceipt
-	return r, slices.Index(r.names, name) < r.Converted || r.to(n)
+	p = &parked{orphan: o, until: now.Add(parkedFor)}
+	p.place = k.order.PushBack(p)
+	for _, name := range o.names {
+		if here := k.names[name]; len(here) == 0 || here[len(here)-1] != p { // two forms may be the same
+			k.names[name] = append(here, p)
+		}
+	}
+	return p, true
 }
 
-// drop forgets a receipt.
-func (p *parking) drop(r *wantedReceipt) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if e, ok := p.names[r.names[0]]; ok {
-		p.remove(e)
-	}
+// same reports whether other says the same of the same message, as when a receipt is sent again.
+func (o *orphan) same(other *orphan) bool {
+	return o.State == other.State && o.Error == other.Error && o.Final == other.Final && o.Delivered == other.Delivered &&
+		o.Converted == other.Converted && o.addressed == other.addressed &&
+		slices.Equal(o.names, other.names) && slices.Equal(o.numbers, other.numbers)
+}
+
+// claims gives the receipts of a message that becomes known now, in the order in which they came.
+func (k *parking) claims(now time.Time, name, number Name) []*parked {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.expire(now)
+	return claims(k.names[name], name, number)
+}
+
+// drop forgets p, and reports whether it was still here.
+func (k *parking) drop(p *parked) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	here := p.place != nil
+	k.remove(p)
+	return here
 }
 
 // remove is called with mu held.
-func (p *parking) remove(e *list.Element) {
-	p.order.Remove(e)
-	for _, name := range e.Value.(*parkedReceipt).names {
-		if p.names[name] == e {
-			delete(p.names, name)
+func (k *parking) remove(p *parked) {
+	if p.place == nil {
+		return
+	}
+	k.order.Remove(p.place)
+	p.place = nil
+	for _, name := range p.names {
+		if rest := slices.DeleteFunc(k.names[name], func(q *parked) bool { return q == p }); len(rest) > 0 {
+			k.names[name] = rest
+		} else {
+			delete(k.names, name)
 		}
 	}
 }
 
-// size forgets what is over and counts the rest, and what was forgotten since the last time.
-func (p *parking) size(now time.Time) (waiting, expired int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.expire(now)
-	expired, p.expired = p.expired, 0
-	return p.order.Len(), expired
+// waiting counts the orphans.
+func (k *parking) waiting(now time.Time) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.expire(now)
+	return k.order.Len()
 }
 
-func (p *parking) expire(now time.Time) {
-	for e := p.order.Front(); e != nil && !now.Before(e.Value.(*parkedReceipt).until); e = p.order.Front() {
-		p.remove(e)
-		p.expired++
+// expired tells, once, how many orphans were forgotten because their time was over, and the latest of them.
+func (k *parking) expired(now time.Time) (gone int, latest *orphan) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.expire(now)
+	gone, latest = k.gone, k.latest
+	k.gone, k.latest = 0, nil
+	return gone, latest
+}
+
+// expire is called with mu held.
+func (k *parking) expire(now time.Time) {
+	for e := k.order.Front(); e != nil && !now.Before(e.Value.(*parked).until); e = k.order.Front() {
+		p := e.Value.(*parked)
+		k.remove(p)
+		k.gone++
+		k.latest = p.orphan
 	}
 }

@@ -108,6 +108,25 @@ func (n number) find(id Name) int {
 	return slices.IndexFunc(n.codes, func(c code) bool { return c.id == id })
 }
 
+// is reports whether the code with this id is in state s.
+func (n number) is(id Name, s state) bool {
+	i := n.find(id)
+	return i >= 0 && n.codes[i].state == s
+}
+
+// knows reports whether a message of n has that id.
+func (n number) knows(smsc, id string) bool {
+	return id != "" && slices.ContainsFunc(n.codes, func(c code) bool { return c.place(smsc, id) >= 0 })
+}
+
+// place gives the place of the message with that id, or -1.
+func (c code) place(smsc, id string) int {
+	if c.smsc != smsc {
+		return -1
+	}
+	return slices.IndexFunc(c.messages, func(m message) bool { return m.id == id })
+}
+
 // with is n with another code at place i.
 func (n number) with(i int, c code) number {
 	n.codes = slices.Clone(n.codes)
@@ -171,7 +190,8 @@ func issue(now time.Time, p Policy, n number, c code) (number, *LimitError) {
 }
 
 // sent records that the SMSC accepted a code's messages: it goes live, and replaces the same client's older one.
-// Its life begins now, but not long after its reservation.
+// Its life begins now, but not long after its reservation. A code whose outcome counts as unknown stays that: nobody was told
+// its id, and only its messages become known.
 func sent(now time.Time, n number, id Name, r SendResult) (number, bool) {
 	i := n.find(id)
 	if i < 0 || !n.codes[i].open() || n.codes[i].state == unknown && len(r.MessageIDs) == 0 {
@@ -186,12 +206,15 @@ func sent(now time.Time, n number, id Name, r SendResult) (number, bool) {
 	if c.state == unknown {
 		return n.with(i, c), true
 	}
-	begin := now
-	if latest := c.issued.Add(acceptance); latest.Before(begin) {
-		begin = latest
-	}
-	c.expires = begin.Add(c.ttl)
+	c.expires = earlier(now, c.issued.Add(acceptance)).Add(c.ttl)
 	return accept(now, n, i, c), true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // accept makes c, at place i, live. One code of a client is active: the one issued last among those that were accepted.
@@ -269,25 +292,27 @@ func verify(now time.Time, p Policy, n number, client string, id Name, mac [sha2
 	return n.with(i, c), true, ErrWrongCode
 }
 
-// unknownState is the final state of a message of which the SMSC knows nothing (SMPP 3.4 §5.2.28). It may learn more.
+// unknownState is the final state of a message of which the SMSC knows nothing, or that it names in words of its own (SMPP 3.4
+// §5.2.28). It says so little that word of the delivery takes its place.
 const unknownState = "UNKNOWN"
 
 // delivered records a receipt of the message with that id. A final state stands, and what is known already changes nothing.
-func delivered(n number, r Receipt, id string) (next number, found, changed bool) {
+func delivered(n number, r Receipt, id string) (next number, changed bool) {
 	for i, c := range slices.Backward(n.codes) {
-		m := slices.IndexFunc(c.messages, func(m message) bool { return c.smsc == r.SMSC && m.id == id })
+		m := c.place(r.SMSC, id)
 		if m < 0 {
 			continue
 		}
 		old := c.messages[m]
-		if old.final && !(old.state == unknownState && r.Delivered) || (!r.Final && old.state == r.State && old.err == r.Error) {
-			return n, true, false
+		stands := old.final && !(old.state == unknownState && r.Final && r.Delivered)
+		if stands || !r.Final && old.state == r.State && old.err == r.Error {
+			return n, false
 		}
 		c.messages = slices.Clone(c.messages)
 		c.messages[m] = message{id: old.id, state: r.State, err: r.Error, final: r.Final, ok: r.Final && r.Delivered, at: r.At}
-		return n.with(i, c), true, true
+		return n.with(i, c), true
 	}
-	return n, false, false
+	return n, false
 }
 
 // receipt sums up the receipts of a code's messages: the first failure; delivered when all are; else how far one is.
@@ -312,14 +337,13 @@ func (c code) receipt() (state, err string, deliveredAt time.Time) {
 	return state, err, deliveredAt
 }
 
-// recovered is n after a crash: a reservation without a recorded outcome counts as accepted from the time of its reservation on,
-// since nobody knows its id but a client that was told of its acceptance.
+// recovered is n after a crash: what became of a submit without a recorded outcome will never be known. Its code was told to
+// nobody, for a send is answered only after its acceptance is durable.
 func recovered(now time.Time, n number) (number, bool) {
 	changed := false
-	for i, c := range n.codes {
+	for _, c := range n.codes {
 		if c.state == pending {
-			c.expires, c.accepted = c.issued.Add(c.ttl), c.issued
-			n, changed = accept(now, n, i, c), true
+			n, changed = lose(earlier(now, c.end()), n, c.id)
 		}
 	}
 	return n, changed

@@ -350,7 +350,7 @@ func TestLateOutcome(t *testing.T) {
 	if c := n.codes[n.find(older)]; c.state != live {
 		t.Errorf("the older code is %v: nobody was told of the newer one", c.state)
 	}
-	if _, found, changed := delivered(n, Receipt{SMSC: "main", State: "DELIVRD", Final: true, Delivered: true}, "late"); !found || !changed {
+	if _, changed := delivered(n, Receipt{SMSC: "main", State: "DELIVRD", Final: true, Delivered: true}, "late"); !changed {
 		t.Error("its receipt is not known")
 	}
 	if _, _, err := verify(noon.Add(2*time.Minute), p, n, "acme", id, [32]byte{}); !errors.Is(err, ErrNotFound) {
@@ -359,8 +359,14 @@ func TestLateOutcome(t *testing.T) {
 	if _, changed := sent(noon, n, id, SendResult{SMSC: "main", MessageIDs: []string{"again"}}); changed {
 		t.Error("recorded twice")
 	}
+	if _, changed := sent(noon, lost, id, SendResult{SMSC: "main"}); changed {
+		t.Error("nothing became known, and it was recorded")
+	}
 	if _, changed := discard(n, id); changed {
 		t.Error("discarded after it was accepted")
+	}
+	if v := n.codes[n.find(id)].view(noon); !reflect.DeepEqual(v.MessageIDs, []string{"late"}) || v.SMSC != "main" || v.State != "unknown" {
+		t.Errorf("told as %+v", v)
 	}
 	given, changed := discard(lost, id)
 	if !changed || given.find(id) >= 0 || given.codes[given.find(older)].state != live {
@@ -387,6 +393,7 @@ func TestOutcomeIsTakenOnce(t *testing.T) {
 	}
 }
 
+// A submit that a crash cut off was answered to nobody: its code counts, never verifies and replaces nothing.
 func TestRecovered(t *testing.T) {
 	p := rules()
 	n, older := deliver(t, noon, p, number{}, "acme")
@@ -403,16 +410,20 @@ func TestRecovered(t *testing.T) {
 		id     Name
 		client string
 		err    error
-	}{{older, "acme", ErrExpired}, {other, "other", nil}, {lost, "acme", ErrNotFound}, {newer, "acme", nil}} {
+	}{{older, "acme", nil}, {other, "other", nil}, {lost, "acme", ErrNotFound}, {newer, "acme", ErrNotFound}} {
 		if _, _, err := verify(at, p, n, want.client, want.id, digest("right")); !errors.Is(err, want.err) {
 			t.Errorf("%s of %s: got %v, want %v", want.id, want.client, err, want.err)
 		}
 	}
-	if got := n.codes[n.find(newer)].expires; !got.Equal(noon.Add(time.Minute + p.TTL)) {
-		t.Errorf("life of a recovered code ends at %s", got)
+	if c := n.codes[n.find(newer)]; c.state != unknown || !c.finished.Equal(at) || !c.counts(at, p.SendWindow) {
+		t.Errorf("got %+v", c)
 	}
 	if _, changed := recovered(at, n); changed {
 		t.Error("recovered twice")
+	}
+	n, newest := reserve(t, at, p, n, "acme")
+	if n, _ = recovered(at.Add(1000*time.Hour), n); !n.codes[n.find(newest)].finished.Equal(at.Add(p.TTL + acceptance)) {
+		t.Error("the time of a process that did not run prolongs the memory of a code")
 	}
 }
 
@@ -447,8 +458,9 @@ func TestReceipts(t *testing.T) {
 			at := noon
 			for _, s := range test.steps {
 				at = at.Add(time.Second)
-				var found, changed bool
-				n, found, changed = delivered(n, Receipt{SMSC: "main", State: s.state, Final: s.final, Delivered: s.ok, At: at}, s.message)
+				found := n.knows("main", s.message)
+				var changed bool
+				n, changed = delivered(n, Receipt{SMSC: "main", State: s.state, Final: s.final, Delivered: s.ok, At: at}, s.message)
 				if found != s.found || changed != s.changed {
 					t.Errorf("%s of %s: found %t, changed %t", s.state, s.message, found, changed)
 				}
@@ -460,7 +472,7 @@ func TestReceipts(t *testing.T) {
 		})
 	}
 	n, id := deliver(t, noon, rules(), number{}, "acme")
-	if _, found, _ := delivered(n, Receipt{SMSC: "backup", State: "DELIVRD", Final: true}, id.id()); found {
+	if _, changed := delivered(n, Receipt{SMSC: "backup", State: "DELIVRD", Final: true}, id.id()); changed {
 		t.Error("a receipt of another SMSC was taken")
 	}
 }

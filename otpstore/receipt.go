@@ -2,23 +2,22 @@ package otpstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 )
 
-const maxReceiptText = 64 // octets kept of a receipt's state and error
-
-// errParkingFull asks the SMSC to send a receipt again.
-var errParkingFull = errors.New("too many receipts wait for their message")
+const (
+	maxForms       = 8  // of a receipt's id
+	maxReceiptText = 64 // octets kept of a receipt's state and error
+)
 
 // A Receipt is what an SMSC says about one message.
 type Receipt struct {
 	SMSC       string
-	MessageIDs []string  // forms under which the message may be known, the likeliest first, 1 to 8
-	Converted  int       // forms from this index on count only where the number of the message is one of Numbers
+	MessageIDs []string  // forms of the id under which the message may be known, the likeliest first, 1 to 8
 	Numbers    []string  // +E.164 that the receipt's addresses may mean
+	Converted  int       // MessageIDs from this index on are conversions: they count only where the message went to one of Numbers
 	State      string    // "DELIVRD", …
 	Final      bool      // no other state will follow
 	Delivered  bool      // the final state is success
@@ -29,97 +28,127 @@ type Receipt struct {
 // A Match says which message a receipt was for.
 type Match struct {
 	Found   bool
-	Form    int  // index of the MessageIDs under which the message is known
-	Changed bool // it said something new
+	Form    int  // index of the one of MessageIDs under which the message is known
+	Changed bool // the receipt said something new
 }
 
-// Delivered records a receipt. It is durable when it returns nil. A final state stands, but for UNKNOWN, which DELIVRD
-// replaces; what is known already writes nothing.
+// Delivered records a receipt. What it changes is durable when it returns nil.
 //
-// A form of the id whose message went to one of the receipt's numbers counts before one of which that cannot be said. A
-// receipt for a message that is not known yet waits in memory, for 10 minutes, for the Sent that makes it known: the two
-// commute. When too many wait it gives an error, and the receipt has to be sent again.
+// The message is the first form of the id that a message to one of Numbers has; else the first form that is no conversion,
+// whatever number its message went to, unless a submit to one of Numbers has no outcome yet.
+//
+// Receipts of one message may come at the same time, over several binds. They take effect one after the other, in whatever order
+// the store takes them: one that says what is known already changes nothing; the first final state stands, whatever
+// else comes, but for UNKNOWN, which gives way to a delivery; of states that are not final the last one stays.
+//
+// A receipt of a message that is not known yet waits in memory, for 10 minutes, for the Sent that makes it known: the two commute.
+// When too many wait Delivered gives ErrUnavailable, and the receipt must come again.
 func (s *Store) Delivered(ctx context.Context, r Receipt) (Match, error) {
+	o := s.orphan(r)
+	match, addressed, err := s.deliver(ctx, o)
+	if err != nil || match.Found {
+		return match, err
+	}
+	// Parked first, looked for again after: whichever way the Sent of this message passes, one of the two sees the other.
+	o.addressed = addressed
+	p := s.park(o)
+	if p == nil {
+		return Match{}, fmt.Errorf("record receipt: %w: too many receipts wait for their message", ErrUnavailable)
+	}
+	match, _, err = s.deliver(ctx, o)
+	if match.Found {
+		s.claimed(p)
+	}
+	return match, err
+}
+
+// orphan is r as it is looked for, nothing in it longer than it may be.
+func (s *Store) orphan(r Receipt) *orphan {
+	r.MessageIDs = r.MessageIDs[:min(len(r.MessageIDs), maxForms)]
+	r.Converted = max(0, min(r.Converted, len(r.MessageIDs)))
 	r.State, r.Error = cut(r.State), cut(r.Error)
 	if r.At.IsZero() {
 		r.At = time.Now()
 	}
-	q := s.wanted(r)
-	match, err := s.deliver(ctx, q)
-	if err == nil && !match.Found {
-		// Parked first, looked for again after: whichever way the Sent of this message passes, one of the two sees the other.
-		if !s.parked.put(time.Now(), q) {
-			s.metrics.receipts.WithLabelValues("refused").Inc()
-			return Match{}, errParkingFull
-		}
-		if match, err = s.deliver(ctx, q); match.Found {
-			s.parked.drop(q)
-		}
+	o := &orphan{Receipt: r, names: make([]Name, r.Converted), numbers: make([]Name, len(r.Numbers))}
+	for i := range o.names { // conversions are found by number only
+		o.names[i] = messageName(r.SMSC, r.MessageIDs[i])
 	}
-	if err != nil {
-		return Match{}, fmt.Errorf("record receipt: %w", err)
+	for i, number := range r.Numbers {
+		o.numbers[i] = s.keys.number(number)
 	}
-	s.metrics.receipts.WithLabelValues(r.outcome(match)).Inc()
-	return match, nil
+	return o
 }
 
-// A wantedReceipt is a receipt with the names by which its message is looked for.
-type wantedReceipt struct {
-	Receipt
-	names   []Name // of the messages
-	numbers []Name
-}
-
-func (s *Store) wanted(r Receipt) *wantedReceipt {
-	q := &wantedReceipt{Receipt: r}
-	for _, id := range r.MessageIDs {
-		q.names = append(q.names, messageName(r.SMSC, id))
+// park keeps o until its message is known: p is nil when there is no room.
+func (s *Store) park(o *orphan) (p *parked) {
+	o.MessageIDs = slices.Clone(o.MessageIDs)
+	for _, id := range o.MessageIDs[o.Converted:] {
+		o.names = append(o.names, messageName(o.SMSC, id))
 	}
-	for _, phone := range r.Numbers {
-		q.numbers = append(q.numbers, s.keys.number(phone))
-	}
-	return q
-}
-
-// for says that the message that q is about went to n.
-func (q *wantedReceipt) to(n number) bool { return slices.Contains(q.numbers, n.index) }
-
-func (s *Store) deliver(ctx context.Context, q *wantedReceipt) (Match, error) {
-	for _, certain := range []bool{true, false} {
-		for form, name := range q.names {
-			if !certain && form >= q.Converted {
-				break
-			}
-			found, changed, err := s.deliverTo(ctx, q, form, name, certain)
-			if err != nil || found {
-				return Match{Found: found, Form: form, Changed: changed}, err
-			}
-		}
-	}
-	return Match{}, nil
-}
-
-func (s *Store) deliverTo(ctx context.Context, q *wantedReceipt, form int, name Name, certain bool) (bool, bool, error) {
-	var found, changed bool
-	err := s.backend.Update(ctx, Ref{ByMessage, name}, s.rule(func(_ time.Time, n number) (number, bool) {
-		found, changed = false, false
-		if certain && !q.to(n) {
-			return n, false
-		}
-		n, found, changed = delivered(n, q.Receipt, q.MessageIDs[form])
-		return n, changed
-	}))
-	if err != nil { // the step may still run: nothing that it writes is read
-		return false, false, err
-	}
-	return found, changed, nil
-}
-
-func (r Receipt) outcome(m Match) string {
+	p, fresh := s.parked.put(time.Now(), o)
 	switch {
-	case !m.Found:
-		return "parked"
-	case !m.Changed:
+	case p == nil:
+		s.metrics.orphans.WithLabelValues("refused").Inc()
+	case fresh:
+		s.metrics.orphans.WithLabelValues("parked").Inc()
+	}
+	return p
+}
+
+// deliver records o, if its message is known. addressed is what o is to be parked with.
+func (s *Store) deliver(ctx context.Context, o *orphan) (Match, bool, error) {
+	refs := make([]Ref, 0, len(o.numbers)+o.Converted)
+	for _, number := range o.numbers {
+		refs = append(refs, Ref{ByNumber, number})
+	}
+	for _, name := range o.names[:o.Converted] {
+		refs = append(refs, Ref{ByMessage, name})
+	}
+	var found Match
+	var waits bool
+	err := s.backend.Choose(ctx, refs, func(_ time.Time, records []Record) (int, Record, bool) {
+		found, waits = Match{}, false
+		numbers := make([]number, len(records))
+		for i, r := range records {
+			var ok bool
+			if numbers[i], ok = s.keys.open(r); !ok {
+				s.reportDamage()
+				return i, nil, true
+			}
+		}
+		i, form, ok := match(numbers, o)
+		if !ok {
+			waits = addressed(numbers, o)
+			return 0, nil, false
+		}
+		n, changed := delivered(numbers[i], o.Receipt, o.MessageIDs[form])
+		found = Match{Found: true, Form: form, Changed: changed}
+		if !changed {
+			return 0, nil, false
+		}
+		return i, s.keys.seal(n), true
+	})
+	if err != nil { // the step may still run: nothing that it writes is read
+		return Match{}, false, fmt.Errorf("record receipt: %w", err)
+	}
+	if found.Found {
+		s.metrics.receipts.WithLabelValues(o.outcome(found.Changed)).Inc()
+	}
+	return found, waits, nil
+}
+
+// claimed says that the message of an orphan is known.
+func (s *Store) claimed(p *parked) {
+	if s.parked.drop(p) {
+		s.metrics.orphans.WithLabelValues("claimed").Inc()
+	}
+}
+
+// outcome is as what r is counted when its message is known.
+func (r Receipt) outcome(changed bool) string {
+	switch {
+	case !changed:
 		return "nothing"
 	case !r.Final:
 		return "progress"

@@ -160,43 +160,11 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-func TestParking(t *testing.T) {
-	p := newParking()
-	of := func(state string, final bool, names ...Name) *wantedReceipt {
-		return &wantedReceipt{Receipt: Receipt{State: state, Final: final, Converted: 1}, names: names, numbers: []Name{{1}}}
-	}
-	for i := range parkedLimit {
-		if !p.put(noon, of("ENROUTE", false, name(i))) {
-			t.Fatalf("receipt %d was refused", i)
-		}
-	}
-	if p.put(noon, of("DELIVRD", true, name(-1))) {
-		t.Error("parked one more than the limit")
-	}
-	seven, eight := Name{7}, Name{8}
-	p.drop(of("", false, seven)) // nothing there
-	if n, _ := p.size(noon.Add(parkedFor - 1)); n != parkedLimit {
-		t.Error("receipts leave too early")
-	}
-	if n, expired := p.size(noon.Add(parkedFor)); n != 0 || expired != parkedLimit {
-		t.Error("receipts leave too late")
-	}
-	later := noon.Add(parkedFor)
-	final := of("DELIVRD", true, seven, eight)
-	p.put(later, of("ENROUTE", false, seven, eight))
-	p.put(later, final)
-	p.put(later, of("ENROUTE", false, seven, eight))
-	if r, ok := p.find(later, seven, number{index: Name{2}}); !ok || r != final {
-		t.Errorf("got %v, want the final one", r)
-	}
-	if r, ok := p.find(later, eight, number{index: Name{1}}); !ok || r != final {
-		t.Errorf("got %v by the conversion of its id, want the final one", r)
-	}
-	if _, ok := p.find(later, eight, number{index: Name{2}}); ok {
-		t.Error("a conversion counted for another number")
-	}
-	p.drop(final)
-	if n, _ := p.size(later); n != 0 || len(p.names) != 0 {
-		t.Error("dropped, and still there")
+// The SMSC may give a part of a message no id: nothing finds it.
+func TestMessageWithoutIDHasNoName(t *testing.T) {
+	n, id := reserve(t, noon, rules(), number{}, "acme")
+	n, _ = sent(noon, n, id, SendResult{SMSC: "main", MessageIDs: []string{"1", ""}})
+	if got := slices.Collect(encode(n).Messages()); !slices.Equal(got, []Name{messageName("main", "1")}) {
+		t.Errorf("found by %v", got)
 	}
 }

@@ -74,9 +74,9 @@ func New(b Backend, key Key, p Policy, reg prometheus.Registerer, log *slog.Logg
 		backend: b,
 		keys:    keys,
 		parked:  newParking(),
-		metrics: newMetrics(reg),
 		log:     log,
 	}
+	s.metrics = newMetrics(reg, func() int { return s.parked.waiting(time.Now()) })
 	s.policy.Store(&p)
 	if err := s.settle(); err != nil {
 		return nil, fmt.Errorf("read records: %w", err)
@@ -102,8 +102,8 @@ func (s *Store) settle() error {
 		return step(now, r)
 	})
 	if n := codes.Load(); n > 0 {
-		s.metrics.codes.WithLabelValues("recovered").Add(float64(n))
-		s.log.Warn("codes without a recorded outcome counted as accepted", "codes", n)
+		s.metrics.codes.WithLabelValues("interrupted").Add(float64(n))
+		s.log.Warn("submits without a recorded outcome, their codes count and cannot be verified", "codes", n)
 	}
 	return err
 }
@@ -137,11 +137,10 @@ func (s *Store) sweep(ctx context.Context) {
 		if err := s.sweepOnce(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("sweep", "err", err)
 		}
-		waiting, expired := s.parked.size(time.Now())
-		s.metrics.parked.Set(float64(waiting))
-		if expired > 0 {
-			s.metrics.receipts.WithLabelValues("expired").Add(float64(expired))
-			s.log.Warn("receipts of messages that nobody sent, forgotten", "receipts", expired)
+		if gone, latest := s.parked.expired(time.Now()); gone > 0 {
+			s.metrics.orphans.WithLabelValues("expired").Add(float64(gone))
+			s.log.Warn("receipts forgotten, no message was known by their ids",
+				"receipts", gone, "latest_smsc", latest.SMSC, "latest_state", latest.State)
 		}
 		select {
 		case <-tick.C:

@@ -3,6 +3,7 @@ package otpstore
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -37,6 +38,24 @@ func (t *table) update(now time.Time, ref Ref, step Step) (changed bool, err err
 		return false, nil
 	}
 	return true, t.replace(key[:], old, next)
+}
+
+func (t *table) choose(now time.Time, refs []Ref, choice Choice) (changed bool, err error) {
+	keys, records := make([]Name, 0, len(refs)), make([]Record, 0, len(refs))
+	for _, ref := range refs {
+		key, known := t.index.key(ref)
+		if !known || slices.Contains(keys, key) {
+			continue
+		}
+		if r := read(key[:], t.bucket.Get(key[:])); r != nil {
+			keys, records = append(keys, key), append(records, r)
+		}
+	}
+	i, next, changed := choice(now, records)
+	if !changed {
+		return false, nil
+	}
+	return true, t.replace(keys[i][:], records[i], next)
 }
 
 // replace puts next in the place of old, which lies under key unless it is nil.

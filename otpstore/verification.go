@@ -53,7 +53,8 @@ type Verification struct {
 }
 
 // Issue reserves a new code of a client for a number. The reservation is durable when it returns; one of Sent, Discard and Unknown
-// must follow. A *LimitError says that a limit of the number refuses it.
+// must follow; without one the outcome counts as unknown from the next start on. A *LimitError says that a limit of the number
+// refuses it.
 func (s *Store) Issue(ctx context.Context, client, phone string) (Issued, error) {
 	p := *s.policy.Load()
 	name := newID(time.Now())
@@ -78,82 +79,128 @@ func (s *Store) Issue(ctx context.Context, client, phone string) (Issued, error)
 	return out, nil
 }
 
-// Sent records that the SMSC accepted the messages of a code. Of one whose outcome was said to be unknown it records the
-// messages only, so that their receipts are known: nobody was told its id, and it stays as it is. The code can be verified from now on, and the same client's older
-// code for the number no longer. It is ordered before every later call and durable within 20 ms; ErrUnavailable says
-// that it could not be taken on, ErrNotFound that id is none.
+// Sent records that the SMSC accepted the messages of a code. The code can be verified from now on, and the same client's older
+// code for the number no longer. All that is durable when it returns nil: the id may be told then, and not before. An error says
+// that it is not known to be recorded, ErrNotFound that there is no such code.
+//
+// Of a code whose outcome was said to be unknown it records the messages, so that their receipts find them; nobody was told
+// its id, and it stays unknown. Calls for a code that has an outcome change nothing else.
 func (s *Store) Sent(ctx context.Context, id string, r SendResult) error {
+	return s.sent(ctx, id, r, true)
+}
+
+func (s *Store) sent(ctx context.Context, id string, r SendResult, durably bool) error {
 	r.MessageIDs = slices.Clone(r.MessageIDs[:min(len(r.MessageIDs), maxMessages)])
 	if r.AnsweredAt.IsZero() {
 		r.AnsweredAt = time.Now()
 	}
-	type delivery struct {
-		receipt *wantedReceipt
-		outcome string
+	type claim struct {
+		*parked
+		changed bool
 	}
-	var deliveries []delivery // of receipts that were faster
-	return s.note(ctx, "sent", id, func(now time.Time, n number, name Name) (number, bool) {
+	var taken []claim // receipts that were faster
+	return s.record(ctx, id, durably, func(now time.Time, n number, name Name) (number, string) {
+		taken = nil
+		outcome := late("sent", n, name)
 		n, changed := sent(now, n, name, r)
-		deliveries = nil
+		if !changed {
+			return n, ""
+		}
 		for _, m := range r.MessageIDs {
-			name := messageName(r.SMSC, m)
-			if receipt, ok := s.parked.find(time.Now(), name, n); ok && changed {
-				var match Match
-				n, match.Found, match.Changed = delivered(n, receipt.Receipt, m)
-				deliveries = append(deliveries, delivery{receipt, receipt.outcome(match)})
+			for _, p := range s.parked.claims(time.Now(), messageName(r.SMSC, m), n.index) {
+				n, changed = delivered(n, p.Receipt, m)
+				taken = append(taken, claim{p, changed})
 			}
 		}
-		return n, changed
+		return n, outcome
 	}, func() {
-		for _, d := range deliveries {
-			s.parked.drop(d.receipt)
-			s.metrics.receipts.WithLabelValues(d.outcome).Inc()
+		for _, c := range taken {
+			s.metrics.receipts.WithLabelValues(c.outcome(c.changed)).Inc()
+			s.claimed(c.parked)
 		}
 	})
 }
 
-// Discard records that the message of a code was certainly not sent, even where its outcome had been unknown: the
-// reservation is given back. Ordered and durable as Sent.
+// Discard records that the message of a code was certainly not sent, be it after its outcome was said to be unknown: the
+// reservation is given back. It is ordered before every later call and durable within 20 ms; ErrUnavailable says that it
+// could not be taken on. Of a code that has another outcome, or known messages, it changes nothing.
 func (s *Store) Discard(ctx context.Context, id string) error {
-	return s.note(ctx, "discarded", id, func(_ time.Time, n number, name Name) (number, bool) {
-		return discard(n, name)
+	return s.record(ctx, id, false, func(_ time.Time, n number, name Name) (number, string) {
+		outcome := late("discarded", n, name)
+		n, changed := discard(n, name)
+		if !changed {
+			return n, ""
+		}
+		return n, outcome
 	}, nil)
 }
 
 // Unknown records that nobody knows whether the SMSC accepted the message of a code: it counts, but never verifies. Ordered and
-// durable as Sent.
+// durable as Discard.
 func (s *Store) Unknown(ctx context.Context, id string) error {
-	return s.note(ctx, "unknown", id, func(now time.Time, n number, name Name) (number, bool) {
-		return lose(now, n, name)
+	return s.record(ctx, id, false, func(now time.Time, n number, name Name) (number, string) {
+		n, changed := lose(now, n, name)
+		if !changed {
+			return n, ""
+		}
+		return n, "unknown"
 	}, nil)
 }
 
-// note queues the outcome of a submit. Only a pending code takes one; any other stays as it is.
-func (s *Store) note(ctx context.Context, outcome, id string, rule func(time.Time, number, Name) (number, bool), kept func()) error {
+// late is as what an outcome is counted.
+func late(outcome string, n number, id Name) string {
+	if n.is(id, unknown) {
+		return outcome + "_late"
+	}
+	return outcome
+}
+
+// record takes down the outcome of a submit. The rule tells as what it is to be counted, "" where it changed nothing. kept is
+// called when a change is durable; nil for nothing to do. Where durably is true that is waited for.
+func (s *Store) record(ctx context.Context, id string, durably bool, rule func(time.Time, number, Name) (number, string), kept func()) error {
 	name, ok := parseID(id)
 	if !ok {
 		return ErrNotFound
 	}
-	var changed bool
+	var found bool
+	var outcome string
 	step := s.rule(func(now time.Time, n number) (number, bool) {
-		n, changed = rule(now, n, name)
-		return n, changed
+		found = n.find(name) >= 0
+		n, outcome = rule(now, n, name)
+		return n, outcome != ""
 	})
-	err := s.backend.Note(ctx, Ref{ByID, name}, step, func(err error) {
-		switch {
-		case err != nil:
-			s.metrics.lost.Inc()
-			s.log.Error("outcome of a submit not recorded", "id", id, "outcome", outcome, "err", err)
-		case changed:
-			s.metrics.codes.WithLabelValues(outcome).Inc()
-			if kept != nil {
-				kept()
-			}
+	done := func() {
+		if outcome == "" {
+			return
 		}
+		s.metrics.codes.WithLabelValues(outcome).Inc()
+		if kept != nil {
+			kept()
+		}
+	}
+	if durably {
+		// After an error the step may still run: nothing that it writes is read.
+		if err := s.backend.Update(ctx, Ref{ByID, name}, step); err != nil {
+			s.metrics.lost.Inc()
+			return fmt.Errorf("record outcome: %w", err)
+		}
+		done()
+		if !found {
+			return ErrNotFound
+		}
+		return nil
+	}
+	err := s.backend.Note(ctx, Ref{ByID, name}, step, func(err error) {
+		if err != nil {
+			s.metrics.lost.Inc()
+			s.log.Error("outcome of a submit not recorded", "id", id, "err", err)
+			return
+		}
+		done()
 	})
 	if err != nil {
 		s.metrics.lost.Inc()
-		return fmt.Errorf("record %s: %w", outcome, err)
+		return fmt.Errorf("record outcome: %w", err)
 	}
 	return nil
 }

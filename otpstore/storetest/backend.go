@@ -104,6 +104,68 @@ func testUnchanged(t *testing.T, open Open) {
 	expect(t, b, otpstore.ByNumber, number(1), "a")
 }
 
+func testChoose(t *testing.T, open Open) {
+	dir := t.TempDir()
+	b := open(t, dir)
+	stop := start(t, b)
+	now := time.Now()
+	older, newest, other := id(now, 1), id(now.Add(time.Millisecond), 2), id(now.Add(time.Second), 3)
+	put(t, b, record(number(1), []name{older, newest}, []name{message(1), message(2)}, "a"))
+	put(t, b, record(number(2), []name{other}, []name{message(3)}, "b"))
+	byNumber := func(n byte) otpstore.Ref { return otpstore.Ref{By: otpstore.ByNumber, Name: number(n)} }
+	byMessage := func(n byte) otpstore.Ref { return otpstore.Ref{By: otpstore.ByMessage, Name: message(n)} }
+	byID := func(n name) otpstore.Ref { return otpstore.Ref{By: otpstore.ByID, Name: n} }
+	choose := func(refs []otpstore.Ref, i int, next rec, changed bool) (seen string) {
+		t.Helper()
+		ran := false
+		err := b.Choose(within(t), refs, func(_ time.Time, records []rec) (int, rec, bool) {
+			ran, seen = true, ""
+			for _, r := range records {
+				seen += string(body(r))
+			}
+			return i, next, changed
+		})
+		if err != nil || !ran {
+			t.Fatalf("Choose: %v, ran: %t", err, ran)
+		}
+		return seen
+	}
+	for _, test := range []struct {
+		refs []otpstore.Ref
+		want string
+	}{
+		{nil, ""},
+		{[]otpstore.Ref{byNumber(9), byMessage(9), byID(id(now, 9))}, ""},
+		{[]otpstore.Ref{byMessage(1)}, "a"},
+		{[]otpstore.Ref{byNumber(9), byMessage(3), byMessage(2), byNumber(1), byID(older)}, "ba"},
+		{[]otpstore.Ref{byNumber(1), byNumber(2), byID(newest), byMessage(3), byID(other)}, "ab"},
+	} {
+		if got := choose(test.refs, 0, record(number(1), []name{newest}, nil, "x"), false); got != test.want {
+			t.Errorf("%v: saw %q, want %q", test.refs, got, test.want)
+		}
+	}
+	expect(t, b, otpstore.ByNumber, number(1), "a")
+
+	// The second is changed, and known by other names from now on; the first stays.
+	choose([]otpstore.Ref{byNumber(1), byMessage(3)}, 1, record(number(2), []name{other}, []name{message(4)}, "c"), true)
+	check := func() {
+		t.Helper()
+		expect(t, b, otpstore.ByNumber, number(1), "a")
+		expect(t, b, otpstore.ByID, other, "c")
+		expect(t, b, otpstore.ByMessage, message(3), "")
+		expect(t, b, otpstore.ByMessage, message(4), "c")
+	}
+	check()
+	stop()
+	b = open(t, dir)
+	start(t, b)
+	check()
+	choose([]otpstore.Ref{byNumber(1), byNumber(2)}, 0, nil, true)
+	expect(t, b, otpstore.ByNumber, number(1), "")
+	expect(t, b, otpstore.ByMessage, message(1), "")
+	expect(t, b, otpstore.ByNumber, number(2), "c")
+}
+
 func testSerial(t *testing.T, open Open) {
 	const callers, each = 16, 12
 	b := open(t, t.TempDir())
@@ -114,13 +176,22 @@ func testSerial(t *testing.T, open Open) {
 	for c := range callers {
 		wg.Go(func() {
 			for i := range each {
-				ref := otpstore.Ref{By: otpstore.ByNumber, Name: number(1)}
-				if (c+i)%2 == 0 {
-					ref = otpstore.Ref{By: otpstore.ByID, Name: newest}
-				}
-				err := b.Update(within(t), ref, func(_ time.Time, r rec) (rec, bool) {
+				byNumber, byID := otpstore.Ref{By: otpstore.ByNumber, Name: number(1)}, otpstore.Ref{By: otpstore.ByID, Name: newest}
+				step := func(_ time.Time, r rec) (rec, bool) {
 					return record(number(1), []name{newest}, nil, string([]byte{body(r) + 1})), true
-				})
+				}
+				var err error
+				switch (c + i) % 3 {
+				case 0:
+					err = b.Update(within(t), byNumber, step)
+				case 1:
+					err = b.Update(within(t), byID, step)
+				case 2:
+					err = b.Choose(within(t), []otpstore.Ref{byNumber, byID}, func(now time.Time, records []rec) (int, rec, bool) {
+						next, changed := step(now, records[0])
+						return 0, next, changed
+					})
+				}
 				if err != nil {
 					t.Error(err)
 				}
@@ -265,6 +336,10 @@ func refused(t *testing.T, b otpstore.Backend) {
 	step := func(time.Time, rec) (rec, bool) { t.Error("step ran"); return nil, false }
 	unavailable(t, "Ready", b.Ready())
 	unavailable(t, "Update", b.Update(ctx, otpstore.Ref{By: otpstore.ByNumber}, step))
+	unavailable(t, "Choose", b.Choose(ctx, []otpstore.Ref{{By: otpstore.ByNumber}}, func(time.Time, []rec) (int, rec, bool) {
+		t.Error("choice ran")
+		return 0, nil, false
+	}))
 	unavailable(t, "Note", b.Note(ctx, otpstore.Ref{By: otpstore.ByNumber}, step, func(error) { t.Error("done called") }))
 	_, _, err := b.Sweep(ctx, name{}, time.Now(), 1, step)
 	unavailable(t, "Sweep", err)

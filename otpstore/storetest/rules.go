@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -143,24 +144,100 @@ func testParallelSends(t *testing.T, open Open) {
 	}
 }
 
-// Each receipt comes while its Sent is under way, before it or after it: none is lost.
+// Each receipt comes while its Sent is under way, before it or after it, and so does the Sent of another message whose id is a
+// conversion of that of the first: no receipt is lost, and none goes astray.
 func testParallelReceipts(t *testing.T, open Open) {
 	s := store(t, open, policy())
 	for n := range 50 {
-		i, err := s.Issue(within(t), client, fmt.Sprintf("+346000%05d", n))
+		decimal, hexadecimal := strconv.Itoa(1000+n), strconv.FormatInt(int64(1000+n), 16)
+		phones := [2]string{fmt.Sprintf("+346000%05d", n), fmt.Sprintf("+346001%05d", n)}
+		ids := [2]string{hexadecimal, decimal}
+		var issued [2]otpstore.Issued
+		for which, phone := range phones {
+			var err error
+			if issued[which], err = s.Issue(within(t), client, phone); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sent := func(which int) error {
+			return s.Sent(within(t), issued[which].ID, otpstore.SendResult{SMSC: "main", MessageIDs: ids[which : which+1]})
+		}
+		if n%2 == 0 { // else all three at once
+			if err := sent(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := count(3, func(which int) error {
+			if which < 2 {
+				return sent(which)
+			}
+			_, err := s.Delivered(within(t), otpstore.Receipt{
+				SMSC: "main", MessageIDs: []string{decimal, hexadecimal}, Converted: 1, Numbers: phones[:1], State: "DELIVRD", Final: true, Delivered: true,
+			})
+			return err
+		})
+		if got[nil] != 3 {
+			t.Fatalf("%d: got %v", n, got)
+		}
+		for which, want := range [2]string{"DELIVRD", ""} {
+			if v, err := s.Lookup(within(t), issued[which].ID); err != nil || v.Receipt != want || v.DeliveredAt.IsZero() != (want == "") {
+				t.Fatalf("%d: message %s: got %+v, %v, want receipt %q", n, ids[which], v, err, want)
+			}
+		}
+	}
+}
+
+// One receipt comes many times at once, as over several binds: it changes something once.
+func testParallelRepeats(t *testing.T, open Open) {
+	s := store(t, open, policy())
+	i := send(t, s)
+	again := errors.New("known already")
+	got := count(50, func(int) error {
+		m, err := s.Delivered(within(t), otpstore.Receipt{
+			SMSC: "main", MessageIDs: []string{"x", "m-" + i.ID}, Converted: 1, Numbers: []string{phone}, State: "DELIVRD", Final: true, Delivered: true,
+		})
+		switch {
+		case err != nil:
+			return err
+		case !m.Found || m.Form != 1:
+			return errors.New("not found")
+		case !m.Changed:
+			return again
+		}
+		return nil
+	})
+	if got[nil] != 1 || got[again] != 49 {
+		t.Errorf("got %v, want 1 that changed something", got)
+	}
+}
+
+// A submit whose outcome a process did not live to record counts, never verifies, and leaves the older code alone.
+func testInterrupted(t *testing.T, open Open) {
+	dir := t.TempDir()
+	b := open(t, dir)
+	opened := func() *otpstore.Store {
+		t.Helper()
+		s, err := otpstore.New(b, make(otpstore.Key, 32), policy(), nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := count(2, func(which int) error {
-			if which == 0 {
-				return s.Sent(within(t), i.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{i.ID}})
-			}
-			_, err := s.Delivered(within(t), otpstore.Receipt{SMSC: "main", MessageIDs: []string{i.ID}, Converted: 1, State: "DELIVRD", Final: true, Delivered: true})
-			return err
-		})
-		v, err := s.Lookup(within(t), i.ID)
-		if got[nil] != 2 || err != nil || v.Receipt != "DELIVRD" || v.DeliveredAt.IsZero() {
-			t.Fatalf("%d: got %v, %+v, %v", n, got, v, err)
+		return s
+	}
+	s := opened()
+	stop := run(t, s.Run, s.Close)
+	older := send(t, s)
+	newer := issue(t, s)
+	stop()
+	b = open(t, dir)
+	s = opened()
+	run(t, s.Run, s.Close)
+	if v, err := s.Lookup(within(t), newer.ID); err != nil || v.State != "unknown" {
+		t.Errorf("a submit that was cut off: %+v, %v", v, err)
+	}
+	for _, i := range []otpstore.Issued{newer, older} {
+		want := map[string]error{newer.ID: otpstore.ErrNotFound}[i.ID]
+		if err := s.Verify(within(t), client, i.ID, i.Code); !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
 		}
 	}
 }

@@ -26,6 +26,7 @@ func Run(t *testing.T, open Open) {
 		"RecordIsRemoved":               testRemoved,
 		"MessageLeadsToLastRecord":      testMessageMoves,
 		"UnchangedWritesNothing":        testUnchanged,
+		"ChoiceIsOfWhatRefsLeadTo":      testChoose,
 		"StepsAreSerial":                testSerial,
 		"NoteIsBeforeLaterUpdate":       testNoteOrder,
 		"NoteIsDoneByItself":            testNoteDone,
@@ -42,6 +43,8 @@ func Run(t *testing.T, open Open) {
 		"IssuesInParallelKeepSendLimit": testParallelIssues,
 		"SendsInParallelLeaveOneActive": testParallelSends,
 		"ReceiptsInParallelWithSent":    testParallelReceipts,
+		"ReceiptsInParallelChangeOnce":  testParallelRepeats,
+		"InterruptedSubmitIsUnknown":    testInterrupted,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
