@@ -232,8 +232,9 @@ func (b *bind) serve(ctx context.Context, s *session) (time.Duration, error) {
 	b.enter(stateBound, s)
 	b.log.Info("bound")
 	gate := b.account.gate
-	if b.wary {
+	if b.wary { // its answer to the bind is enough of a sign of life for one message
 		gate.suspect(s)
+		gate.proven(s, time.Now())
 		s.alarm()
 	}
 	if s.transmits {
@@ -268,8 +269,11 @@ func (b *bind) attend(ctx context.Context, s *session) {
 		case <-s.wake:
 		case <-timer.C:
 		}
-		missed := alive.missed
+		missed, asked := alive.missed, alive.asked
 		ask, dead, wait := alive.next(time.Since(s.started), time.Duration(s.heard.Load()), gate.suspects(s))
+		if alive.heard {
+			gate.proven(s, s.started.Add(asked))
+		}
 		if alive.missed && !missed || dead {
 			b.metrics.misses.WithLabelValues(b.name).Inc()
 			gate.suspect(s)

@@ -101,11 +101,10 @@ func (e *errands) query(x expectation) {
 		if !body.State.Final() {
 			return
 		}
-		err := a.deliver(ctx, a.receipt(pdu.Receipt{
-			MessageID: x.raw, State: body.State, Error: queryError(body.ErrorCode),
-			Source: x.message.destination, Destination: x.message.source,
-		}, time.Now()))
-		if err != nil {
+		known := a.receipt(pdu.Receipt{MessageID: x.raw, State: body.State, Error: queryError(body.ErrorCode)}, time.Now())
+		known.forms, known.MessageIDs, known.Converted = []idForm{{x.id, howSame}}, []string{x.id}, 1 // it is the id of an answer
+		known.Numbers = []string{x.message.to}
+		if err := a.deliver(ctx, known); err != nil {
 			a.log.Warn("state of a message not recorded", "error", err)
 		}
 	})

@@ -101,7 +101,9 @@ func (e *expected) add(cfg *Config, m sentMessage, accepted Accepted) (replaced 
 	}
 	e.metrics.expected.Set(float64(len(e.byID)))
 	if cfg.Cancel && len(e.byRef[m.ref]) > 0 {
-		replaced = e.byTarget[m.target()]
+		if older := e.byTarget[m.target()]; older != m.ref {
+			replaced = older
+		}
 		e.byTarget[m.target()] = m.ref
 	}
 	return replaced

@@ -176,7 +176,7 @@ func (g *gate) enter(ctx context.Context, w *waiter) (*session, error) {
 		return nil, err
 	}
 	if g.line.Len() == 0 || w.pinned != nil {
-		if g.admit(w.since, w) {
+		if admitted, _ := g.admit(w.since, w); admitted {
 			g.mu.Unlock()
 			g.metrics.windowWait.Observe(0)
 			return w.session, nil
@@ -269,8 +269,12 @@ func (g *gate) serve(now time.Time) {
 			g.dismiss(err)
 			return
 		}
-		if !g.admit(now, g.line[0]) {
-			if wait := g.grace.Sub(now); wait > 0 && g.usable() == 0 {
+		admitted, wait := g.admit(now, g.line[0])
+		if !admitted {
+			if left := g.grace.Sub(now); left > 0 && g.usable() == 0 && (wait == 0 || left < wait) {
+				wait = left
+			}
+			if wait > 0 {
 				g.timer.Reset(wait)
 			}
 			return
@@ -279,30 +283,28 @@ func (g *gate) serve(now time.Time) {
 	}
 }
 
-// admit gives w what it waits for, if that is there. It is called with mu held.
-func (g *gate) admit(now time.Time, w *waiter) bool {
+// admit gives w what it waits for, if that is there. Else it says after how long it may be; 0: that is not known. It is
+// called with mu held.
+func (g *gate) admit(now time.Time, w *waiter) (bool, time.Duration) {
 	s := w.pinned
 	if s == nil {
 		s = g.best(w.avoid)
 	}
 	if s == nil {
 		w.paced = false
-		return false
+		return false, 0
 	}
 	ok, wait := g.pace.take(now, w.segments)
 	if !ok {
 		w.paced = true
-		if wait > 0 {
-			g.timer.Reset(wait)
-		}
-		return false
+		return false, wait
 	}
 	if w.pinned == nil {
 		s.seat.used++
 		s.metrics.inflight.Set(float64(s.seat.used))
 	}
 	w.session = s
-	return true
+	return true, 0
 }
 
 // A fate is what became of a message that was let through, for the next ones.
@@ -367,17 +369,18 @@ func (g *gate) suspect(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	was := g.usable()
-	s.seat.suspect, s.seat.proven = true, false
+	s.seat.doubt(time.Now())
 	g.turned(time.Now(), was, 0)
 	g.serve(time.Now())
 }
 
-// proven lets one message onto s, if it was suspect: the peer has answered an enquire_link. Where s carries no messages
-// that is proof enough.
-func (g *gate) proven(s *session) {
+// proven lets one message onto s, if it was suspect: the peer has answered what it was asked at that time. Where s carries
+// no messages that is proof enough.
+func (g *gate) proven(s *session, asked time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
+	case asked.Before(s.seat.doubted): // an answer from before says nothing of what came after
 	case !s.transmits:
 		s.seat.suspect = false
 	case s.seat.suspect && !s.seat.proven:

@@ -9,13 +9,14 @@ type keepalive struct {
 	asking bool
 	asked  time.Duration
 	missed bool // the last question had no answer in time
+	heard  bool // the last question had: anything counts that came after it
 }
 
 // next says what to do at now when the peer was heard last at heard: ask, give up (dead), or nothing; and how long to
 // wait until next is to be called again. A suspect peer is asked at once, and given up after one question, others
 // after two.
 func (k *keepalive) next(now, heard time.Duration, suspect bool) (ask, dead bool, wait time.Duration) {
-	if k.asking && heard >= k.asked {
+	if k.heard = k.asking && heard >= k.asked; k.heard {
 		k.asking, k.missed = false, false
 	}
 	switch {

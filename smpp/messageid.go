@@ -1,6 +1,7 @@
 package smpp
 
 import (
+	"bytes"
 	"math/big"
 	"strings"
 
@@ -9,6 +10,9 @@ import (
 
 // maxConverted is the length of the longest message id that is taken for a number: SMPP 3.4 §5.2.23 has 64 octets.
 const maxConverted = 64
+
+// maxID is the length, in octets, of what is kept of a message id: almost four times as many as there may be.
+const maxID = 255
 
 // How an id of a receipt can be that of an answer, as metrics have it.
 const (
@@ -78,14 +82,23 @@ func number(id string, base int) (*big.Int, bool) {
 
 // fold is id without what differs between the answers and the receipts of one SMSC: letter case and zeros in front.
 func fold(id string) string {
-	id = strings.ToLower(trimID(id))
-	if short := strings.TrimLeft(id, "0"); short != "" {
-		return short
+	lower := []byte(trimID(id))
+	for i, c := range lower { // ASCII alone: ids that are no UTF-8 must stay apart
+		if 'A' <= c && c <= 'Z' {
+			lower[i] = c + 'a' - 'A'
+		}
 	}
-	return id[:min(len(id), 1)]
+	if short := bytes.TrimLeft(lower, "0"); len(short) > 0 {
+		return string(short)
+	}
+	return string(lower[:min(len(lower), 1)])
 }
 
-func trimID(id string) string { return strings.Trim(id, " \t\r\n\x00\"") }
+// trimID is id without what SMSCs pad with, and not longer than anybody means.
+func trimID(id string) string {
+	id = strings.Trim(id, " \t\r\n\x00\"")
+	return id[:min(len(id), maxID)]
+}
 
 // numbersOf are the numbers that the addresses of a receipt may mean, as +E.164.
 func numbersOf(addresses ...pdu.Address) []string {

@@ -30,7 +30,8 @@ type pace struct {
 	full    float64   // the rate that is made way back to: that configured, or where there is none, what went well before
 	current float64   // what is in force; equal to full when all is well
 	raised  time.Time // when current was last raised
-	cut     time.Time // when it was last cut: answers to what was sent before say nothing new
+	cut     time.Time // when it was last asked for a pause: answers to what was sent before say nothing new
+	eased   time.Time // when current was last cut for congestion
 	paused  time.Time // until then nothing is sent
 	pause   time.Duration
 	probing bool      // the first message after a pause goes alone
@@ -119,13 +120,14 @@ func (p *pace) slower(now, sent time.Time, first bool) {
 	}
 	p.pause = max(p.pause, firstPause)
 	p.paused = now.Add(p.pause)
-	p.probing, p.out = true, false
+	p.cut, p.probing, p.out = now, true, false
 	p.reduce(now, throttleCut)
 }
 
 // congestion takes note of congestion_state.
 func (p *pace) congestion(now time.Time, percent byte) {
-	if percent >= congested && now.Sub(p.cut) >= time.Second {
+	if percent >= congested && now.Sub(p.cut) >= time.Second && now.Sub(p.eased) >= time.Second {
+		p.eased = now
 		p.reduce(now, congestionCut)
 	}
 }
@@ -138,7 +140,7 @@ func (p *pace) reduce(now time.Time, factor float64) {
 	}
 	p.fill(now)
 	p.current = max(p.current*factor, p.full*throttleFloor)
-	p.cut, p.raised = now, now
+	p.raised = now
 }
 
 // went takes note of an answer that did not ask for a slower pace, or of none: a probe has come back.

@@ -38,7 +38,8 @@ type Hooks struct {
 	// error it is asked to send the receipt again, so the same one may come more than once. Receipts of one message go
 	// there one after the other, in the order of their arrival, as long as the account is the same.
 	Deliver func(context.Context, Receipt) (Match, error)
-	// Late tells of an answer to a message of which Send had to say ErrUnknown, a second after it came or later. It may
+	// Late tells of an answer to a message of which Send had to say ErrUnknown, a second after it came or later, at most
+	// once for each; not where on_unknown is resend_once, for then the answer to one try says nothing of the other. It may
 	// be nil.
 	Late func(context.Context, LateAnswer)
 }
@@ -172,24 +173,33 @@ func (p *Pool) Send(ctx context.Context, m Message) (Accepted, error) {
 		ctx, cancel = context.WithTimeout(ctx, maxSendTime)
 		defer cancel()
 	}
+	accepted, err, again := p.try(ctx, m)
+	if again {
+		accepted, err, _ = p.try(ctx, m)
+	}
+	return accepted, err
+}
+
+// try sends m over one account after the other. again says that one of them has a successor since, by a reload.
+func (p *Pool) try(ctx context.Context, m Message) (accepted Accepted, failure error, again bool) {
 	var room [4]candidate
 	candidates := p.choose(room[:0], m, time.Now())
 	if len(candidates) == 0 {
-		return Accepted{}, unserved()
+		return Accepted{}, unserved(), false
 	}
-	var failure error
 	for i, c := range candidates {
 		accepted, err := c.account.deal(ctx, m, func() bool {
 			return anyUsable(candidates[i+1:])
 		})
 		if err == nil {
-			return accepted, nil
+			return accepted, nil, false
 		}
+		again = again || c.account.retired.Load() && errors.Is(err, ErrUnavailable)
 		if failure = graver(failure, err); !movable(err) || ctx.Err() != nil {
-			break
+			return Accepted{}, failure, again && errors.Is(err, ErrUnavailable) && ctx.Err() == nil
 		}
 	}
-	return Accepted{}, failure
+	return Accepted{}, failure, again
 }
 
 // deal sends m over this account and counts what became of it.

@@ -100,66 +100,6 @@ func TestQuirk17EmptyMessageID(t *testing.T) {
 	})
 }
 
-// TestQuirk22AnswerLostWithTheConnection: such a message may be on the phone. It is unknown, it is not sent again, and its
-// receipt is handed on like any other.
-func TestQuirk22AnswerLostWithTheConnection(t *testing.T) {
-	onSocket(t, func(t *testing.T, l *link) {
-		r := run(t, l, testConfig(), nil)
-		p := r.bound()
-		m := hello
-		m.Text = "only once"
-		c := r.send(t.Context(), m)
-		p.expect(pdu.SubmitSM)
-		p.conn.Close()
-		isUnknown(t, r.result(c).err)
-		p = r.bound()
-		next := r.send(t.Context(), hello)
-		f, body := p.submitted()
-		if string(body.Text) != hello.Text {
-			t.Errorf("%q was sent, want %q", body.Text, hello.Text)
-		}
-		p.accept(f, "next")
-		r.accepted(next, "next")
-		p.deliver(1, receiptFor("lost"))
-		if got := r.receipt(); got.MessageID != "lost" || !got.Delivered {
-			t.Errorf("receipt %+v", got)
-		}
-		if n := r.count("submit_unknown_total", "reason", "connection lost"); n != 1 {
-			t.Errorf("%v unknown, want 1", n)
-		}
-		r.stop(p)
-		if n := r.count("pdus_total", "dir", "out", "command", "submit_sm"); n != 2 {
-			t.Errorf("%v submit_sm, want 2", n)
-		}
-	})
-}
-
-// TestQuirk25ReceiptBeforeItsAnswer: a receipt may overtake the answer to its message, in the same segment and under the
-// same number.
-func TestQuirk25ReceiptBeforeItsAnswer(t *testing.T) {
-	onSocket(t, func(t *testing.T, l *link) {
-		r := run(t, l, testConfig(), nil)
-		p := r.bound()
-		for i, id := range []string{"a", "b", "c"} {
-			c := r.send(t.Context(), hello)
-			f := p.expect(pdu.SubmitSM)
-			number := []uint32{f.Sequence, f.Sequence + 1, 0}[i]
-			octets := encode(t, pdu.Header{Command: pdu.DeliverSM, Sequence: number}, receiptFor(id))
-			octets = slices.Concat(octets, encode(t, pdu.Header{Command: pdu.SubmitSMResp, Sequence: f.Sequence}, &pdu.MessageResp{MessageID: id}))
-			p.write(octets)
-			p.expectStatus(pdu.DeliverSMResp, pdu.StatusOK, number)
-			if got := r.receipt(); got.MessageID != id || !got.Delivered {
-				t.Errorf("receipt %+v, want that of %s", got, id)
-			}
-			r.accepted(c, id)
-		}
-		if n := r.count("unexpected_responses_total"); n != 0 {
-			t.Errorf("%v unexpected responses", n)
-		}
-		r.stop(p)
-	})
-}
-
 // TestQuirk18MessageIDForms: a message id is whatever the SMSC takes for one, and the receipt finds it.
 func TestQuirk18MessageIDForms(t *testing.T) {
 	long := strings.Repeat("0123456789", 7)
@@ -399,6 +339,16 @@ func TestQuirk21LateAnswer(t *testing.T) {
 			r.stop(p)
 		})
 	})
+	late := func(r *running) smpp.LateAnswer {
+		r.t.Helper()
+		select {
+		case answer := <-r.late:
+			return answer
+		case <-time.After(time.Minute):
+			r.t.Fatal("nothing was told")
+			return smpp.LateAnswer{}
+		}
+	}
 	t.Run("told", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, l *link) {
 			cfg := testConfig()
@@ -413,7 +363,7 @@ func TestQuirk21LateAnswer(t *testing.T) {
 			time.Sleep(9 * time.Minute)
 			p.alive()
 			p.accept(f, "00AB")
-			answer := <-r.late
+			answer := late(r)
 			if answer.Ref != m.Ref || answer.Err != nil || answer.Accepted.SMSC != "main" || !slices.Equal(answer.Accepted.MessageIDs, []string{"ab"}) {
 				t.Errorf("late %+v", answer)
 			}
@@ -428,7 +378,7 @@ func TestQuirk21LateAnswer(t *testing.T) {
 			isUnknown(t, r.result(c).err)
 			p.answer(f, pdu.StatusInvDstAdr, nil)
 			var refused *smpp.StatusError
-			if answer = <-r.late; answer.Ref != m.Ref || !errors.As(answer.Err, &refused) || refused.Class != smpp.ClassDestination {
+			if answer = late(r); answer.Ref != m.Ref || !errors.As(answer.Err, &refused) || refused.Class != smpp.ClassDestination {
 				t.Errorf("late %+v", answer)
 			}
 			r.stop(p)
@@ -436,6 +386,40 @@ func TestQuirk21LateAnswer(t *testing.T) {
 				t.Errorf("%d more told", n)
 			}
 		})
+	})
+}
+
+// TestQuirk22AnswerLostWithTheConnection: such a message may be on the phone. It is unknown, it is not sent again, and its
+// receipt is handed on like any other.
+func TestQuirk22AnswerLostWithTheConnection(t *testing.T) {
+	onSocket(t, func(t *testing.T, l *link) {
+		r := run(t, l, testConfig(), nil)
+		p := r.bound()
+		m := hello
+		m.Text = "only once"
+		c := r.send(t.Context(), m)
+		p.expect(pdu.SubmitSM)
+		p.conn.Close()
+		isUnknown(t, r.result(c).err)
+		p = r.bound()
+		next := r.send(t.Context(), hello)
+		f, body := p.submitted()
+		if string(body.Text) != hello.Text {
+			t.Errorf("%q was sent, want %q", body.Text, hello.Text)
+		}
+		p.accept(f, "next")
+		r.accepted(next, "next")
+		p.deliver(1, receiptFor("lost"))
+		if got := r.receipt(); got.MessageID != "lost" || !got.Delivered {
+			t.Errorf("receipt %+v", got)
+		}
+		if n := r.count("submit_unknown_total", "reason", "connection lost"); n != 1 {
+			t.Errorf("%v unknown, want 1", n)
+		}
+		r.stop(p)
+		if n := r.count("pdus_total", "dir", "out", "command", "submit_sm"); n != 2 {
+			t.Errorf("%v submit_sm, want 2", n)
+		}
 	})
 }
 
@@ -497,6 +481,32 @@ func TestQuirk24CongestionState(t *testing.T) {
 			t.Errorf("rate %v after congestion_state 100, want 90", rate)
 		}
 		r.up(p)
+		r.stop(p)
+	})
+}
+
+// TestQuirk25ReceiptBeforeItsAnswer: a receipt may overtake the answer to its message, in the same segment and under the
+// same number.
+func TestQuirk25ReceiptBeforeItsAnswer(t *testing.T) {
+	onSocket(t, func(t *testing.T, l *link) {
+		r := run(t, l, testConfig(), nil)
+		p := r.bound()
+		for i, id := range []string{"a", "b", "c"} {
+			c := r.send(t.Context(), hello)
+			f := p.expect(pdu.SubmitSM)
+			number := []uint32{f.Sequence, f.Sequence + 1, 0}[i]
+			octets := encode(t, pdu.Header{Command: pdu.DeliverSM, Sequence: number}, receiptFor(id))
+			octets = slices.Concat(octets, encode(t, pdu.Header{Command: pdu.SubmitSMResp, Sequence: f.Sequence}, &pdu.MessageResp{MessageID: id}))
+			p.write(octets)
+			p.expectStatus(pdu.DeliverSMResp, pdu.StatusOK, number)
+			if got := r.receipt(); got.MessageID != id || !got.Delivered {
+				t.Errorf("receipt %+v, want that of %s", got, id)
+			}
+			r.accepted(c, id)
+		}
+		if n := r.count("unexpected_responses_total"); n != 0 {
+			t.Errorf("%v unexpected responses", n)
+		}
 		r.stop(p)
 	})
 }

@@ -49,7 +49,7 @@ func (r *running) receipt() smpp.Receipt {
 	}
 }
 
-// noReceipt says that all receipts that were handed on have been looked at.
+// noReceipt checks that none is left that was handed on.
 func (r *running) noReceipt() {
 	r.t.Helper()
 	select {

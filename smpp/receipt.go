@@ -23,7 +23,7 @@ func (a *account) receipt(r pdu.Receipt, now time.Time) receivedReceipt {
 	}
 	return receivedReceipt{forms: forms, Receipt: Receipt{
 		SMSC:       a.config.Name,
-		MessageID:  r.MessageID,
+		MessageID:  trimID(r.MessageID),
 		MessageIDs: ids,
 		Converted:  certain,
 		Numbers:    numbersOf(r.Source, r.Destination),

@@ -18,10 +18,15 @@ type seat struct {
 	sampled time.Time
 	vacant  chan struct{} // set once the session takes no more messages; closed when used falls to 0
 
-	unanswered int  // messages in a row without an answer in time
-	suspect    bool // the SMSC does not answer: no messages but, once proven, one at a time
-	proven     bool // it has answered an enquire_link since
-	alarmed    bool // the bind has been told
+	unanswered int       // messages in a row without an answer in time
+	suspect    bool      // the SMSC does not answer: no messages but, once proven, one at a time
+	doubted    time.Time // when it last became so
+	proven     bool      // it has answered an enquire_link since
+	alarmed    bool      // the bind has been told
+}
+
+func (s *seat) doubt(now time.Time) {
+	s.suspect, s.doubted, s.proven = true, now, false
 }
 
 // note takes the fate of a message into account. patience is how long an answer may take.
@@ -39,7 +44,8 @@ func (s *seat) note(f fate, now time.Time, patience time.Duration) {
 		}
 		s.unanswered++
 		if s.unanswered >= suspectAfter || s.suspect {
-			s.suspect, s.proven, s.alarmed = true, false, false
+			s.doubt(now)
+			s.alarmed = false
 		}
 	}
 }

@@ -153,7 +153,7 @@ func (a *account) attempt(ctx context.Context, s *submission, avoid *session, do
 			a.gate.release(on, f)
 			return Accepted{}, outcome{}, nil, fmt.Errorf("encode: %w", err)
 		}
-		if a.hooks.Late != nil && s.sent.ref != "" {
+		if a.hooks.Late != nil && s.sent.ref != "" && a.config.OnUnknown == unknownHold { // else another try speaks for the message
 			r.late = lateMessage{message: s.sent, accepted: accepted, last: i == len(s.segments)-1}
 		}
 		began := time.Now()

@@ -165,6 +165,7 @@ func (s *session) response(f pdu.Frame) {
 		if f.Command == pdu.GenericNack && r.command == pdu.SubmitSM && s.answered.has(f.Sequence) {
 			// It may be meant for an answer of ours that has the same number.
 			s.haunted[f.Sequence] = now.Add(ghostLife)
+			s.remember(r, now)
 			o = outcome{kind: unknown, reason: reasonAmbiguous, ghost: true, at: now}
 		}
 		at := r.at
@@ -229,7 +230,7 @@ func (s *session) complete(r *request, at time.Time, o outcome) {
 	switch {
 	case r.command == pdu.EnquireLink:
 		s.metrics.rtt.WithLabelValues(s.bind).Observe(o.at.Sub(at).Seconds())
-		s.account.gate.proven(s)
+		s.account.gate.proven(s, at)
 	case r.command == pdu.SubmitSM:
 		s.metrics.submitSeconds.Observe(o.at.Sub(at).Seconds())
 		if o.command == pdu.GenericNack && o.kind == answered && o.status == pdu.StatusOK { // neither an acceptance nor a refusal
@@ -401,13 +402,21 @@ func (s *session) abandon(r *request, reason string) outcome {
 	delete(s.inflight, r.sequence())
 	now := time.Now()
 	s.haunted[r.sequence()] = now.Add(ghostLife)
-	if r.late.message.ref != "" {
-		m := r.late
-		s.late.put(r.sequence(), &m, now)
-	}
+	s.remember(r, now)
 	s.mu.Unlock()
 	s.alarm()
 	return outcome{kind: unknown, reason: reason, ghost: true}
+}
+
+// remember keeps a submit_sm for an answer that comes all the same. It is called with mu held.
+func (s *session) remember(r *request, now time.Time) {
+	if r.late.message.ref != "" {
+		m := r.late
+		if m.accepted.SubmittedAt.IsZero() {
+			m.accepted.SubmittedAt = r.at
+		}
+		s.late.put(r.sequence(), &m, now)
+	}
 }
 
 // bury frees the places of late answers that are not expected any more, and says how long until the next one.
