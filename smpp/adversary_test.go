@@ -389,3 +389,108 @@ func TestSMSCWithoutEnquireLink(t *testing.T) {
 		<-r.ended
 	})
 }
+
+func TestTurnThatComesTooLateForAnAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *link) {
+		cfg := testConfig()
+		cfg.Rate = 1
+		r := run(t, l, cfg, nil)
+		p := r.bound()
+		for i := range 10 { // the SMSC is known to answer after half a second
+			c := r.send(within(t, time.Minute), hello)
+			f := p.expect(pdu.SubmitSM)
+			time.Sleep(500 * time.Millisecond)
+			p.accept(f, "id")
+			r.accepted(c, "id")
+			_ = i
+		}
+		time.Sleep(time.Second)
+		go r.Send(within(t, time.Minute), hello)
+		f := p.expect(pdu.SubmitSM)
+		c := r.send(within(t, 1100*time.Millisecond), hello) // the token comes after 1 s, the answer after 1.5 s
+		time.Sleep(500 * time.Millisecond)
+		p.accept(f, "id")
+		p.wait = 700 * time.Millisecond
+		if g, err := p.next(); err == nil {
+			t.Errorf("%v with 100ms left at an SMSC that takes 500ms", g.Command)
+		}
+		isUnavailable(t, r.result(c).err)
+		p.wait = time.Hour
+		r.stop(p)
+	})
+}
+
+// A message that was throttled once and waits when its account is reloaded.
+func TestReloadWithAThrottledMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := account("a", nil)
+		f := runFleet(t, a)
+		old := f.bound("a")
+		c := f.send(within(t, time.Minute), hello)
+		g := old.expect(pdu.SubmitSM)
+		a.ServiceType = "OTP"
+		change, err := f.Prepare([]smpp.Config{a})
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.answer(g, pdu.StatusThrottled, nil) // it waits for a second
+		synctest.Wait()
+		f.Apply(change)
+		next := f.bound("a")
+		old.answer(old.expect(pdu.Unbind), pdu.StatusOK, nil)
+		next.wait = 5 * time.Second
+		g, err = next.next()
+		if err != nil || g.Command != pdu.SubmitSM {
+			t.Errorf("Send = %v, the successor got %v", f.result(c).err, err)
+		} else {
+			next.accept(g, "id")
+			f.accepted(c, "id")
+		}
+		f.cancel()
+		next.conn.Close()
+		<-f.ended
+	})
+}
+
+// A peer whose receiving half is dead: requests of its own come, answers never.
+func TestHalfDeadPeerEatsMessages(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *link) {
+		r := run(t, l, testConfig(), nil)
+		p := r.bound()
+		go func() {
+			p := peer{t: t, conn: p.conn, reader: p.reader, wait: 10 * time.Hour}
+			for {
+				if _, err := p.next(); err != nil {
+					return
+				}
+			}
+		}()
+		go func() {
+			for {
+				time.Sleep(5 * time.Second)
+				_ = p.conn.SetWriteDeadline(time.Now().Add(time.Minute))
+				if _, err := p.conn.Write(encode(t, pdu.Header{Command: pdu.EnquireLink, Sequence: 5}, nil)); err != nil {
+					return
+				}
+			}
+		}()
+		began, eaten := time.Now(), 0
+		for time.Since(began) < 30*time.Minute {
+			c := r.send(within(t, 20*time.Second), hello)
+			if _, is := r.result(c).err.(*smpp.UnknownError); is {
+				eaten++
+			}
+			if r.Binds()[0].State == "connecting" {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		if d := time.Since(began); d > 5*time.Minute {
+			t.Errorf("after %v the connection is still in use; %d messages became unknown on it", d, eaten)
+		}
+		r.cancel()
+		p.conn.Close()
+		<-r.ended
+		time.Sleep(time.Minute)
+	})
+}

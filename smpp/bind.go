@@ -16,6 +16,7 @@ import (
 const (
 	unbindTimeout   = 5 * time.Second // for the answer to our unbind
 	peerUnbindGrace = time.Second     // for the answers that the SMSC still owes when it unbinds
+	maxMute         = 3               // response_timeouts that a suspect SMSC may leave all that it is asked unanswered
 )
 
 // Values of interface_version (SMPP 3.4 §5.2.4, SMPP 5.0 §4.7.13).
@@ -254,6 +255,7 @@ func (b *bind) serve(ctx context.Context, s *session) (time.Duration, error) {
 func (b *bind) attend(ctx context.Context, s *session) {
 	gate := b.account.gate
 	alive := keepalive{interval: b.account.config.EnquireLinkInterval, timeout: s.answer}
+	mute := time.Duration(0) // since when a suspect peer has answered nothing, since the session started
 	timer := time.NewTimer(b.account.config.EnquireLinkInterval)
 	defer timer.Stop()
 	for {
@@ -273,6 +275,12 @@ func (b *bind) attend(ctx context.Context, s *session) {
 		ask, dead, wait := alive.next(time.Since(s.started), time.Duration(s.heard.Load()), gate.suspects(s))
 		if alive.heard {
 			gate.proven(s, s.started.Add(asked))
+		}
+		now := time.Since(s.started)
+		if !gate.suspects(s) {
+			mute = now
+		} else if mute = max(mute, time.Duration(s.spoken.Load())); now-mute >= maxMute*s.answer {
+			dead = true // it talks and does not answer
 		}
 		if alive.missed && !missed || dead {
 			b.metrics.misses.WithLabelValues(b.name).Inc()

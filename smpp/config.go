@@ -34,7 +34,7 @@ type Config struct {
 	OutbindPassword  Password `toml:"outbind_password" comment:"Password that the SMSC's outbind must bring, as file:PATH, cred:NAME or env:NAME. Needed with outbind_listen: whoever sends outbind is shown our own." reload:"hot"`
 
 	Window int     `toml:"window" comment:"Messages that may wait for their answer on one bind, 1 to 1000 (Kannel: max-pending-submits)." reload:"hot"`
-	Rate   float64 `toml:"rate" comment:"Short messages a second for the account, all binds together, 0 to 100000. 0: no limit (Kannel: throughput)." reload:"hot"`
+	Rate   float64 `toml:"rate" comment:"Short messages a second for the account, all binds together, 0.01 to 100000. 0: no limit (Kannel: throughput)." reload:"hot"`
 
 	ConnectTimeout      time.Duration `toml:"connect_timeout" comment:"Longest wait for a connection, TLS included, 100ms to 1m." reload:"hot"`
 	BindTimeout         time.Duration `toml:"bind_timeout" comment:"Longest wait for the answer to a bind, 100ms to 2m." reload:"hot"`

@@ -89,6 +89,9 @@ func (e *errands) ask(kind string, do func(context.Context)) {
 
 // query asks once what became of a message whose receipt is missing (SMPP 3.4 §4.8).
 func (e *errands) query(x expectation) {
+	if x.raw == "" {
+		return
+	}
 	e.ask("query", func(ctx context.Context) {
 		a := e.account
 		o := a.inquire(ctx, pdu.QuerySM, &pdu.Query{MessageID: x.raw, Source: x.message.source})
@@ -112,6 +115,9 @@ func (e *errands) query(x expectation) {
 
 // cancel asks the SMSC to drop a message (SMPP 3.4 §4.9).
 func (e *errands) cancel(x expectation) {
+	if x.raw == "" {
+		return
+	}
 	e.ask("cancel", func(ctx context.Context) {
 		o := e.account.inquire(ctx, pdu.CancelSM, &pdu.Cancel{
 			ServiceType: x.message.service, MessageID: x.raw, Source: x.message.source, Destination: x.message.destination,

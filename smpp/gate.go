@@ -219,7 +219,7 @@ func (g *gate) leave(w *waiter, err error) {
 
 // hopeless says why w cannot be served before its deadline. It is called with mu held.
 func (g *gate) hopeless(w *waiter) error {
-	if g.line.Len() >= maxWaiting {
+	if g.line.Len() >= maxWaiting && w.pinned == nil {
 		return &UnavailableError{Reason: "too many messages wait", RetryAfter: time.Second}
 	}
 	left := w.deadline.Sub(w.since)
@@ -269,6 +269,12 @@ func (g *gate) serve(now time.Time) {
 			g.dismiss(err)
 			return
 		}
+		if w := g.line[0]; w.pinned == nil && !w.deadline.IsZero() && w.deadline.Sub(now) < g.answerTime(now) {
+			g.pop()
+			w.err = &UnavailableError{Reason: "too little time is left for an answer", RetryAfter: time.Second}
+			close(w.ready)
+			continue
+		}
 		admitted, wait := g.admit(now, g.line[0])
 		if !admitted {
 			if left := g.grace.Sub(now); left > 0 && g.usable() == 0 && (wait == 0 || left < wait) {
@@ -281,6 +287,21 @@ func (g *gate) serve(now time.Time) {
 		}
 		close(g.pop().ready)
 	}
+}
+
+// answerTime is what an answer takes at the least, by what was seen lately: half of it, for it was a bad moment's, and the
+// less the longer ago. It is called with mu held.
+func (g *gate) answerTime(now time.Time) time.Duration {
+	least := math.Inf(1)
+	for _, s := range g.sessions {
+		if !s.seat.suspect {
+			least = min(least, s.seat.latency/2*math.Exp(-now.Sub(s.seat.sampled).Seconds()/latencyMemory.Seconds()))
+		}
+	}
+	if math.IsInf(least, 1) {
+		return 0
+	}
+	return time.Duration(least * float64(time.Second))
 }
 
 // admit gives w what it waits for, if that is there. Else it says after how long it may be; 0: that is not known. It is

@@ -77,7 +77,7 @@ func (a *account) late(m *lateMessage, o outcome) {
 		told.Accepted = m.accepted
 		told.Accepted.AnsweredAt = o.at
 		told.Accepted.MessageIDs = append(told.Accepted.MessageIDs[:len(m.accepted.MessageIDs):len(m.accepted.MessageIDs)], a.config.answeredID(o.id))
-		told.Accepted.raw = append(told.Accepted.raw[:len(m.accepted.raw):len(m.accepted.raw)], o.id)
+		told.Accepted.raw = append(told.Accepted.raw[:len(m.accepted.raw):len(m.accepted.raw)], rawID(o.id))
 		a.expected.add(&a.config, m.message, told.Accepted)
 	case o.accepted() || len(m.accepted.MessageIDs) > 0:
 		a.metrics.late.WithLabelValues("incomplete").Inc()

@@ -100,6 +100,14 @@ func trimID(id string) string {
 	return id[:min(len(id), maxID)]
 }
 
+// rawID is an id as the SMSC wrote it, to ask it about; "" for one that is too long to be one.
+func rawID(id string) string {
+	if len(id) > maxID {
+		return ""
+	}
+	return id
+}
+
 // numbersOf are the numbers that the addresses of a receipt may mean, as +E.164.
 func numbersOf(addresses ...pdu.Address) []string {
 	var all []string

@@ -118,7 +118,7 @@ func (p *Pool) list() []*account { return *p.accounts.Load() }
 
 // Check says what Send would refuse before it sends anything: a *TextError or an *AddressError.
 func (p *Pool) Check(m Message) error {
-	err := error(unserved())
+	err := errUnserved
 	for _, a := range p.list() {
 		if _, fits := a.fits(m); !fits {
 			continue
@@ -175,7 +175,9 @@ func (p *Pool) Send(ctx context.Context, m Message) (Accepted, error) {
 	}
 	accepted, err, again := p.try(ctx, m)
 	if again {
-		accepted, err, _ = p.try(ctx, m)
+		if accepted, second, _ := p.try(ctx, m); !errors.Is(second, errUnserved) {
+			return accepted, second
+		}
 	}
 	return accepted, err
 }
@@ -185,7 +187,7 @@ func (p *Pool) try(ctx context.Context, m Message) (accepted Accepted, failure e
 	var room [4]candidate
 	candidates := p.choose(room[:0], m, time.Now())
 	if len(candidates) == 0 {
-		return Accepted{}, unserved(), false
+		return Accepted{}, errUnserved, false
 	}
 	for i, c := range candidates {
 		accepted, err := c.account.deal(ctx, m, func() bool {
@@ -194,9 +196,9 @@ func (p *Pool) try(ctx context.Context, m Message) (accepted Accepted, failure e
 		if err == nil {
 			return accepted, nil, false
 		}
-		again = again || c.account.retired.Load() && errors.Is(err, ErrUnavailable)
+		again = again || c.account.retired.Load()
 		if failure = graver(failure, err); !movable(err) || ctx.Err() != nil {
-			return Accepted{}, failure, again && errors.Is(err, ErrUnavailable) && ctx.Err() == nil
+			return Accepted{}, failure, false
 		}
 	}
 	return Accepted{}, failure, again
@@ -247,9 +249,8 @@ func (p *Pool) Cancel(ref string) {
 	}
 }
 
-func unserved() *AddressError {
-	return &AddressError{Field: "to", Reason: "no smsc serves this number, client and sender"}
-}
+// errUnserved is the error of a message for which there is no account.
+var errUnserved error = &AddressError{Field: "to", Reason: "no smsc serves this number, client and sender"}
 
 // checkNames wants every account to have its own.
 func checkNames(accounts []Config) error {

@@ -30,7 +30,7 @@ func (a *account) receipt(r pdu.Receipt, now time.Time) receivedReceipt {
 		State:      r.State.String(),
 		Final:      r.State.Final(),
 		Delivered:  r.State == pdu.Delivered,
-		Error:      r.Error,
+		Error:      trimID(r.Error),
 		At:         now,
 	}}
 }

@@ -150,7 +150,11 @@ func (a *account) attempt(ctx context.Context, s *submission, avoid *session, do
 	for i := 0; i < len(s.segments); i++ {
 		if r.octets, err = pdu.Append(r.octets[:0], pdu.Header{Command: pdu.SubmitSM}, s.segment(i)); err != nil {
 			f.tokens = len(s.segments) - i
+			r.late = lateMessage{}
 			a.gate.release(on, f)
+			if i > 0 {
+				return Accepted{}, outcome{kind: unknown, reason: reasonPartial, partial: true}, on, nil
+			}
 			return Accepted{}, outcome{}, nil, fmt.Errorf("encode: %w", err)
 		}
 		if a.hooks.Late != nil && s.sent.ref != "" && a.config.OnUnknown == unknownHold { // else another try speaks for the message
@@ -190,7 +194,7 @@ func (a *account) attempt(ctx context.Context, s *submission, avoid *session, do
 		accepted.AnsweredAt = f.outcome.at
 		accepted.MessageIDs = append(accepted.MessageIDs, a.config.answeredID(f.outcome.id))
 		if a.config.QueryMissing || a.config.Cancel {
-			accepted.raw = append(accepted.raw, f.outcome.id)
+			accepted.raw = append(accepted.raw, rawID(f.outcome.id))
 		}
 	}
 	r.late = lateMessage{}

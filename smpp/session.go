@@ -58,6 +58,7 @@ type session struct {
 	transmits bool // it carries messages; else it only receives
 
 	heard  atomic.Int64  // time since started at which the last PDU came
+	spoken atomic.Int64  // likewise, the last answer
 	wake   chan struct{} // something for the bind to look at: a ghost, or a suspicion; has room for one
 	unbind chan struct{} // closed when the peer has sent unbind
 	done   chan struct{} // closed by end
@@ -157,6 +158,7 @@ func (s *session) response(f pdu.Frame) {
 	o := s.read34(f)
 	now := o.at
 	kind := "unknown"
+	s.spoken.Store(int64(time.Since(s.started)))
 	s.mu.Lock()
 	r, found := s.inflight[f.Sequence]
 	if found && (f.Command == r.command.Response() || f.Command == pdu.GenericNack) {

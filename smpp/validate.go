@@ -81,8 +81,8 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.checkOutbind())
 	number("window", c.Window, 1, 1000)
-	if !(c.Rate >= 0 && c.Rate <= 100_000) { // also refuses NaN
-		fail("rate = %v: must be 0..100000", c.Rate)
+	if c.Rate != 0 && !(c.Rate >= 0.01 && c.Rate <= 100_000) { // also refuses NaN
+		fail("rate = %v: must be 0 or 0.01..100000", c.Rate)
 	}
 	duration("connect_timeout", c.ConnectTimeout, 100*time.Millisecond, time.Minute)
 	duration("bind_timeout", c.BindTimeout, 100*time.Millisecond, 2*time.Minute)
