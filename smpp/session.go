@@ -23,7 +23,7 @@ const (
 	maxControl  = 1 << 20          // octets of control PDUs that a peer may leave unread
 	maxSequence = 0x7FFFFFFF       // SMPP 3.4 §3.2
 	maxProtests = 3                // times a minute that the SMSC may not understand us
-	yieldEvery  = 16               // PDUs read in a row
+	yieldEvery  = 4                // PDUs read in a row
 )
 
 // Reasons why a session ended, as metrics have them.
