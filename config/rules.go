@@ -130,9 +130,10 @@ func (c Config) pathFindings() []finding {
 		{"tokens.file", c.Tokens.File},
 	}
 	for i, smsc := range c.SMSC {
-		for key, path := range map[string]string{"tls_ca": smsc.TLSCA, "tls_cert": smsc.TLSCert, "tls_key": smsc.TLSKey} {
-			paths = append(paths, struct{ key, path string }{fmt.Sprintf("smsc[%d].%s", i, key), path})
-		}
+		at := fmt.Sprintf("smsc[%d].", i)
+		paths = append(paths, []struct{ key, path string }{
+			{at + "tls_ca", smsc.TLSCA}, {at + "tls_cert", smsc.TLSCert}, {at + "tls_key", smsc.TLSKey},
+		}...)
 	}
 	var all []finding
 	for _, p := range paths {

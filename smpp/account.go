@@ -137,15 +137,3 @@ func (a *account) ready() error {
 	}
 	return fmt.Errorf("smsc %s: no bind takes messages: %s", a.config.Name, strings.Join(all, ", "))
 }
-
-// anySession is a bound session for a request that is no message, or nil.
-func (a *account) anySession() *session {
-	a.gate.mu.Lock()
-	defer a.gate.mu.Unlock()
-	for _, s := range a.gate.sessions {
-		if !s.seat.suspect {
-			return s
-		}
-	}
-	return nil
-}

@@ -24,19 +24,11 @@ func (s *session) receive(ctx context.Context, f pdu.Frame, answer pdu.Header) {
 		s.unreadable(f, err)
 	}
 	a := s.reserve(answer)
-	var (
-		receipt pdu.Receipt
-		found   bool
-	)
-	switch b := body.(type) {
-	case *pdu.ShortMessage:
-		receipt, found = s.account.reader.Parse(b)
-	case *pdu.DataMessage:
-		receipt, found = s.account.reader.ParseData(b)
-	default: // a refusal would only bring the same octets again
+	if body == nil { // a refusal would only bring the same octets again
 		s.acknowledge(a, pdu.StatusOK)
 		return
 	}
+	receipt, found := s.account.read(body)
 	if !found || receipt.MessageID == "" {
 		if found { // in a form that nobody reads: the SMSC's people have to be asked about it
 			s.metrics.pduErrors.WithLabelValues(s.bind, s.metrics.commandLabel(f.Command), "receipt").Inc()
@@ -46,7 +38,7 @@ func (s *session) receive(ctx context.Context, f pdu.Frame, answer pdu.Header) {
 		s.acknowledge(a, pdu.StatusOK)
 		return
 	}
-	d := delivery{session: s, ack: a, key: fold(receipt.MessageID), receipt: s.account.receipt(receipt, time.Now())}
+	d := delivery{session: s, ack: a, receipt: s.account.receipt(receipt, time.Now())}
 	if !s.account.receipts.offer(ctx, d) {
 		s.metrics.deferred.WithLabelValues("queue_full").Inc()
 		s.acknowledge(a, pdu.StatusRxTAppn)

@@ -171,13 +171,7 @@ func (b *bind) connect(ctx context.Context) (time.Duration, error) {
 // authenticate binds s.
 func (b *bind) authenticate(ctx context.Context, s *session) error {
 	cfg := &b.account.config
-	r, err := s.ask(b.kind, &pdu.Bind{
-		SystemID:         cfg.SystemID,
-		Password:         string(cfg.Password),
-		SystemType:       cfg.SystemType,
-		InterfaceVersion: byte(cfg.InterfaceVersion),
-		AddressRange:     cfg.AddressRange,
-	})
+	r, err := s.ask(b.kind, cfg.bind())
 	if err != nil {
 		return err
 	}
@@ -209,6 +203,17 @@ func (b *bind) authenticate(ctx context.Context, s *session) error {
 		return fmt.Errorf("%w: %w", errNoAnswer, s.err)
 	}
 	return fmt.Errorf("binding: %w", s.err)
+}
+
+// bind is the body of the binds of this account.
+func (c *Config) bind() *pdu.Bind {
+	return &pdu.Bind{
+		SystemID:         c.SystemID,
+		Password:         string(c.Password),
+		SystemType:       c.SystemType,
+		InterfaceVersion: byte(c.InterfaceVersion),
+		AddressRange:     c.AddressRange,
+	}
 }
 
 // announced keeps the version of the SMSC.
@@ -271,12 +276,11 @@ func (b *bind) attend(ctx context.Context, s *session) {
 		case <-s.wake:
 		case <-timer.C:
 		}
-		missed, asked := alive.missed, alive.asked
-		ask, dead, wait := alive.next(time.Since(s.started), time.Duration(s.heard.Load()), gate.suspects(s))
+		now, missed, asked := time.Since(s.started), alive.missed, alive.asked
+		ask, dead, wait := alive.next(now, time.Duration(s.heard.Load()), gate.suspects(s))
 		if alive.heard {
 			gate.proven(s, s.started.Add(asked))
 		}
-		now := time.Since(s.started)
 		if !gate.suspects(s) {
 			mute = now
 		} else if mute = max(mute, time.Duration(s.spoken.Load())); now-mute >= maxMute*s.answer {

@@ -3,7 +3,6 @@ package smpp
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"otpgw/smpp/pdu"
@@ -37,10 +36,12 @@ func newClasses(overrides []string) (classes, error) {
 	c := make(classes, len(overrides))
 	for _, o := range overrides {
 		name, class, _ := strings.Cut(o, "=")
-		status, known := statusNamed(name)
+		status, err := pdu.ParseStatus(name)
 		switch {
-		case !known:
-			return nil, fmt.Errorf("status_overrides = [%q]: %q is neither a status such as ESME_RSYSERR nor a number such as 0x00000400", o, name)
+		case err != nil:
+			return nil, fmt.Errorf("status_overrides = [%q]: %w", o, err)
+		case (name[0] < '0' || name[0] > '9') && name != status.String(): // a configuration has one word for one thing
+			return nil, fmt.Errorf("status_overrides = [%q]: %q must be written %v", o, name, status)
 		case status == pdu.StatusOK:
 			return nil, fmt.Errorf("status_overrides = [%q]: ESME_ROK means accepted", o)
 		case !slices.Contains(allClasses, class):
@@ -52,18 +53,6 @@ func newClasses(overrides []string) (classes, error) {
 		c[status] = class
 	}
 	return c, nil
-}
-
-func statusNamed(name string) (pdu.Status, bool) {
-	if n, err := strconv.ParseUint(name, 0, 32); err == nil {
-		return pdu.Status(n), true
-	}
-	for n := pdu.Status(0); n <= pdu.StatusUnknownErr; n++ {
-		if n.String() == name {
-			return n, true
-		}
-	}
-	return 0, false
 }
 
 // of is the class of a status that refuses a message (SMPP 3.4 §5.1.3). What no standard knows is for good: vendors

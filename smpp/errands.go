@@ -135,7 +135,7 @@ func (e *errands) cancel(x expectation) {
 
 // inquire asks over any session that is well.
 func (a *account) inquire(ctx context.Context, c pdu.Command, body pdu.Body) outcome {
-	s := a.anySession()
+	s := a.gate.any()
 	if s == nil {
 		return outcome{kind: notSent, reason: reasonLost}
 	}

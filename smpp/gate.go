@@ -379,9 +379,7 @@ func (g *gate) heed(f fate, now time.Time) {
 	default:
 		g.pace.went(f.sent, f.outcome.kind == answered && !f.outcome.throttled())
 	}
-	if f.outcome.congestion >= congested {
-		g.pace.congestion(now, f.outcome.congestion)
-	}
+	g.pace.congestion(now, f.outcome.congestion)
 	g.metrics.rateLimit.Set(g.pace.current)
 }
 
@@ -447,6 +445,18 @@ func (g *gate) used(s *session) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return s.seat.used
+}
+
+// any is a session that is well, for a request that is no message; nil where there is none.
+func (g *gate) any() *session {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, s := range g.sessions {
+		if !s.seat.suspect {
+			return s
+		}
+	}
+	return nil
 }
 
 // bound is the number of bound sessions that take messages.

@@ -74,6 +74,16 @@ func (m *metrics) unregister() {
 	}
 }
 
+// tell is what of says of the account that is shown.
+func (m *metrics) tell(of func(*account) float64) func() float64 {
+	return func() float64 {
+		if a := m.shown.Load(); a != nil {
+			return of(a)
+		}
+		return 0
+	}
+}
+
 // show has the gauges tell the state of a. They are 0 until then.
 func (m *metrics) show(a *account) { m.shown.Store(a) }
 
@@ -135,20 +145,12 @@ func newMetrics(reg prometheus.Registerer, smsc string) *metrics {
 	m.queries = counter("query_total", "query_sm for messages whose receipt is missing, by the state that the SMSC told, or failed.", "state")
 	m.cancels = counter("cancel_total", "cancel_sm by result.", "result")
 	m.errandsDropped = counter("errands_dropped_total", "Late answers not told, and query_sm and cancel_sm not sent, because too many wait.", "kind")
-	factory.NewGaugeFunc(prometheus.GaugeOpts{Name: "otpgw_smpp_binds_bound", Help: "Binds that take messages."}, func() float64 {
-		if a := m.shown.Load(); a != nil {
-			return float64(a.gate.bound())
-		}
-		return 0
-	})
+	factory.NewGaugeFunc(prometheus.GaugeOpts{Name: "otpgw_smpp_binds_bound", Help: "Binds that take messages."}, m.tell(func(a *account) float64 {
+		return float64(a.gate.bound())
+	}))
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "otpgw_smpp_queue_oldest_seconds", Help: "How long the message has waited that waits longest.",
-	}, func() float64 {
-		if a := m.shown.Load(); a != nil {
-			return a.gate.oldest(time.Now()).Seconds()
-		}
-		return 0
-	})
+	}, m.tell(func(a *account) float64 { return a.gate.oldest(time.Now()).Seconds() }))
 	m.accepted = m.submits.WithLabelValues("accepted", statusLabel(pdu.StatusOK))
 	return m
 }
@@ -203,18 +205,14 @@ func (m *metrics) tellState(bind string) {
 		m.factory.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "otpgw_smpp_bind_state", Help: "1 for the state that a bind is in.",
 			ConstLabels: prometheus.Labels{"bind": bind, "state": state},
-		}, func() float64 {
-			a := m.shown.Load()
-			if a == nil {
-				return 0
-			}
+		}, m.tell(func(a *account) float64 {
 			for _, b := range a.binds {
 				if b.name == bind && b.status().State == state {
 					return 1
 				}
 			}
 			return 0
-		})
+		}))
 	}
 }
 

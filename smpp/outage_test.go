@@ -169,9 +169,9 @@ func TestLateAnswerIsTold(t *testing.T) {
 			c := r.send(within(t, time.Minute), m)
 			f := p.expect(pdu.SubmitSM)
 			isUnknown(t, r.result(c).err)
-			p.ping()
+			p.alive()
 			time.Sleep(9 * time.Minute)
-			p.ping()
+			p.alive()
 			if ref == "one" {
 				p.accept(f, "0815")
 			} else {

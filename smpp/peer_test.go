@@ -367,13 +367,6 @@ func (p *peer) answer(f pdu.Frame, status pdu.Status, body pdu.Body) {
 	p.send(pdu.Header{Command: f.Command.Response(), Status: status, Sequence: f.Sequence}, body)
 }
 
-// ping shows the pool a sign of life.
-func (p *peer) ping() {
-	p.t.Helper()
-	p.send(pdu.Header{Command: pdu.EnquireLink, Sequence: 0x7FFF}, nil)
-	p.expectStatus(pdu.EnquireLinkResp, pdu.StatusOK, 0x7FFF)
-}
-
 // accept answers a submit_sm with a message id.
 func (p *peer) accept(f pdu.Frame, id string) {
 	p.t.Helper()

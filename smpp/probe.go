@@ -128,10 +128,7 @@ func secured(conn net.Conn) string {
 func (p *probe) bind(kind bindKind) bool {
 	cfg := &p.account.config
 	step := ProbeStep{Name: "bind"}
-	f, body, took, err := p.ask(kind, &pdu.Bind{
-		SystemID: cfg.SystemID, Password: string(cfg.Password), SystemType: cfg.SystemType,
-		InterfaceVersion: byte(cfg.InterfaceVersion), AddressRange: cfg.AddressRange,
-	}, cfg.BindTimeout)
+	f, body, took, err := p.ask(kind, cfg.bind(), cfg.BindTimeout)
 	step.Took = took
 	switch {
 	case err != nil:
@@ -394,18 +391,8 @@ func (p *probe) serve(f pdu.Frame) {
 		return
 	}
 	answer := pdu.Header{Command: f.Command.Response(), Sequence: f.Sequence}
-	var (
-		receipt pdu.Receipt
-		found   bool
-	)
 	body, _ := pdu.Decode(f) // what cannot be read is not there
-	switch b := body.(type) {
-	case *pdu.ShortMessage:
-		receipt, found = p.account.reader.Parse(b)
-	case *pdu.DataMessage:
-		receipt, found = p.account.reader.ParseData(b)
-	}
-	if found {
+	if receipt, found := p.account.read(body); found {
 		p.receipts = append(p.receipts, p.account.receipt(receipt, time.Now()))
 		p.bodies = append(p.bodies, body)
 	}

@@ -14,6 +14,17 @@ type receivedReceipt struct {
 	forms []idForm
 }
 
+// read reads a receipt from a deliver_sm or data_sm; false for what is none.
+func (a *account) read(body pdu.Body) (pdu.Receipt, bool) {
+	switch b := body.(type) {
+	case *pdu.ShortMessage:
+		return a.reader.Parse(b)
+	case *pdu.DataMessage:
+		return a.reader.ParseData(b)
+	}
+	return pdu.Receipt{}, false
+}
+
 // receipt is r as it is handed on.
 func (a *account) receipt(r pdu.Receipt, now time.Time) receivedReceipt {
 	forms, certain := a.config.receiptIDs(r.MessageID, a.converts)

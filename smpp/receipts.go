@@ -18,9 +18,11 @@ const (
 type delivery struct {
 	session *session
 	ack     *ack
-	key     string // one for all receipts of a message
 	receipt receivedReceipt
 }
+
+// key is one for all receipts of a message.
+func (d delivery) key() string { return d.receipt.MessageIDs[0] }
 
 // receipts are those of one account on their way to the func that records them. Receipts of one message go one after the
 // other, in the order of their arrival; others may overtake each other.
@@ -82,7 +84,7 @@ func (r *receipts) work(ctx context.Context) {
 		}
 		r.record(ctx, d)
 		r.mu.Lock()
-		delete(r.busy, d.key)
+		delete(r.busy, d.key())
 		r.mu.Unlock()
 	}
 }
@@ -94,10 +96,10 @@ func (r *receipts) take() (delivery, bool) {
 	defer r.mu.Unlock()
 	for !r.closed {
 		for i, d := range r.queue {
-			if r.busy[d.key] {
+			if r.busy[d.key()] {
 				continue
 			}
-			r.busy[d.key] = true
+			r.busy[d.key()] = true
 			if i == 0 {
 				r.queue[0] = delivery{}
 				r.queue = r.queue[1:]

@@ -155,7 +155,7 @@ func (s *session) handle(ctx context.Context, f pdu.Frame) {
 
 // response ends the request that f answers.
 func (s *session) response(f pdu.Frame) {
-	o := s.read34(f)
+	o := s.outcomeOf(f)
 	now := o.at
 	kind := "unknown"
 	s.spoken.Store(int64(time.Since(s.started)))
@@ -205,8 +205,8 @@ func (s *session) response(f pdu.Frame) {
 	s.log.Debug("unexpected response", "command", f.Command.String(), "kind", kind)
 }
 
-// read34 is the outcome that a response tells. Without a body there is no id, and the status counts all the same.
-func (s *session) read34(f pdu.Frame) outcome {
+// outcomeOf is the outcome that a response tells. Without a body there is no id, and the status counts all the same.
+func (s *session) outcomeOf(f pdu.Frame) outcome {
 	o := outcome{kind: answered, command: f.Command, status: f.Status, at: time.Now()}
 	if f.Status != pdu.StatusOK {
 		o.class = s.account.classes.of(f.Status)

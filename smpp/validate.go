@@ -60,11 +60,13 @@ func (c Config) Validate() error {
 		fail(`system_id = "": must be 1 to 15 ASCII characters`)
 	}
 	text("system_id", c.SystemID, 15)
-	for key, password := range map[string]Password{"password": c.Password, "outbind_password": c.OutbindPassword} {
-		if len(password) > 8 || !printable(string(password)) {
+	secret := func(key string, p Password) {
+		if len(p) > 8 || !printable(string(p)) {
 			fail("%s: must be at most 8 ASCII characters", key) // SMPP 3.4 §5.2.2
 		}
 	}
+	secret("password", c.Password)
+	secret("outbind_password", c.OutbindPassword)
 	text("system_type", c.SystemType, 12)
 	switch c.InterfaceVersion {
 	case interface33, interface34, interface50:

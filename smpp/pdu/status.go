@@ -1,6 +1,10 @@
 package pdu
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // A Status is a command_status (SMPP 3.4 §5.1.3).
 type Status uint32
@@ -63,6 +67,20 @@ func (s Status) String() string {
 		return "ESME_" + name
 	}
 	return fmt.Sprintf("0x%08x", uint32(s))
+}
+
+// ParseStatus reads a command_status: its name, as ESME_RALYBND or RALYBND, or its number, as 0x05.
+func ParseStatus(s string) (Status, error) {
+	if n, err := strconv.ParseUint(s, 0, 32); err == nil {
+		return Status(n), nil
+	}
+	name := strings.TrimPrefix(strings.ToUpper(s), "ESME_")
+	for status := StatusOK; name != "" && status <= StatusUnknownErr; status++ { // all that have a name
+		if status.name() == name {
+			return status, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is neither the name nor the number of a command_status", s)
 }
 
 func (s Status) name() string {

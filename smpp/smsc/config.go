@@ -1,9 +1,6 @@
 package smsc
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"otpgw/smpp/pdu"
@@ -64,16 +61,5 @@ type Config struct {
 	Observe      func(Event) // is told what happens, by many goroutines at once; nil is nobody. It must not block or call the Server
 }
 
-// ParseStatus reads a command_status: its name in SMPP 3.4 §5.1.3, as ESME_RALYBND or RALYBND, or its number, as 0x05.
-func ParseStatus(s string) (pdu.Status, error) {
-	if n, err := strconv.ParseUint(s, 0, 32); err == nil {
-		return pdu.Status(n), nil
-	}
-	name := "ESME_" + strings.TrimPrefix(strings.ToUpper(s), "ESME_")
-	for status := range pdu.Status(0x100) { // all that have a name
-		if status.String() == name {
-			return status, nil
-		}
-	}
-	return 0, fmt.Errorf("%q is neither the name nor the number of a command_status", s)
-}
+// ParseStatus is [pdu.ParseStatus], for programs that know the simulator only.
+func ParseStatus(s string) (pdu.Status, error) { return pdu.ParseStatus(s) }
