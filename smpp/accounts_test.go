@@ -94,18 +94,6 @@ func (f *fleet) over(p *peer, m smpp.Message) {
 	f.accepted(c, "id")
 }
 
-// end lets everybody unbind.
-func (f *fleet) end(peers ...*peer) {
-	f.t.Helper()
-	f.cancel()
-	for _, p := range peers {
-		p.answer(p.expect(pdu.Unbind), pdu.StatusOK, nil)
-	}
-	if err := <-f.ended; err != nil {
-		f.t.Errorf("Run = %v", err)
-	}
-}
-
 func TestBackupTakesOverAndGivesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := runFleet(t, account("backup", func(c *smpp.Config) { c.Tier = 2 }), account("main", nil))
@@ -127,7 +115,7 @@ func TestBackupTakesOverAndGivesBack(t *testing.T) {
 		f.over(backup, hello) // the main one has to stay up for a moment
 		time.Sleep(time.Second)
 		f.over(main, hello)
-		f.end(main, backup)
+		f.stopAll(main, backup)
 	})
 }
 
@@ -142,7 +130,7 @@ func TestLoneAccountIsUsedAtOnceWhenItIsBack(t *testing.T) {
 		isUnavailable(t, err)
 		main = f.bound("main")
 		f.over(main, hello)
-		f.end(main)
+		f.stopAll(main)
 	})
 }
 
@@ -176,7 +164,7 @@ func TestRoutes(t *testing.T) {
 		peers["movil"].conn.Close()
 		time.Sleep(2 * time.Second)
 		f.over(peers["spain"], smpp.Message{From: "ACME", To: "+34611234567", Text: "x"}) // the next best
-		f.end(peers["all"], peers["spain"], peers["bank"], peers["shop"])
+		f.stopAll(peers["all"], peers["spain"], peers["bank"], peers["shop"])
 	})
 }
 
@@ -192,7 +180,7 @@ func TestNoRoute(t *testing.T) {
 		if err := f.Check(m); !errors.As(err, &address) {
 			t.Errorf("Check = %v", err)
 		}
-		f.end(p)
+		f.stopAll(p)
 	})
 }
 
@@ -245,7 +233,7 @@ func TestThrottledMessageMovesToAnotherAccount(t *testing.T) {
 		if err := f.result(c).err; !errors.As(err, &refused) || refused.Class != smpp.ClassDestination {
 			t.Errorf("err = %v: what is refused for good is not tried elsewhere", err)
 		}
-		f.end(main, backup)
+		f.stopAll(main, backup)
 	})
 }
 
@@ -264,7 +252,7 @@ func TestOtherAccountTakesMoreSegments(t *testing.T) {
 		if got := f.result(c); got.err != nil || got.SMSC != "long" {
 			t.Errorf("Send = %+v", got)
 		}
-		f.end(short, p)
+		f.stopAll(short, p)
 	})
 }
 
@@ -324,7 +312,7 @@ func TestAccountsComeAndGoByReload(t *testing.T) {
 		if states != 1 {
 			t.Errorf("bind_state of the successor: %v bound, want 1", states)
 		}
-		f.end(next, pc)
+		f.stopAll(next, pc)
 	})
 }
 
@@ -342,7 +330,7 @@ func TestReloadChecksBeforeItTouches(t *testing.T) {
 			}
 		}
 		f.over(p, hello)
-		f.end(p)
+		f.stopAll(p)
 	})
 }
 
@@ -381,7 +369,7 @@ func TestTransmittersAndReceivers(t *testing.T) {
 		if f.Ready() == nil {
 			t.Error("ready with a receiver alone")
 		}
-		f.end(rx)
+		f.stopAll(rx)
 	})
 }
 

@@ -44,7 +44,7 @@ type expected struct {
 	byID     map[string]*expectation
 	byRef    map[string][]*expectation // where messages may be cancelled
 	byTarget map[string]string         // ref of the last message of a client to a number, likewise
-	due      dueHeap
+	due      ordered[*expectation]
 	early    map[string]struct{} // ids of final receipts that nobody waited for
 	order    []string            // of early
 }
@@ -225,28 +225,7 @@ func (a *account) watch(ctx context.Context) {
 	}
 }
 
-// A dueHeap is ordered by when receipts are missing (container/heap).
-type dueHeap []*expectation
+// before orders expectations by when their receipts are missing.
+func (x *expectation) before(other *expectation) bool { return x.due.Before(other.due) }
 
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
-
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (h *dueHeap) Push(x any) {
-	e := x.(*expectation)
-	e.index = len(*h)
-	*h = append(*h, e)
-}
-
-func (h *dueHeap) Pop() any {
-	last := len(*h) - 1
-	x := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	x.index = -1
-	return x
-}
+func (x *expectation) moved(to int) { x.index = to }

@@ -35,27 +35,7 @@ func (w *waiter) before(other *waiter) bool {
 	return w.deadline.Before(other.deadline)
 }
 
-// A line is a heap of those who wait (container/heap).
-type line []*waiter
+func (w *waiter) moved(to int) { w.index = to }
 
-func (l line) Len() int           { return len(l) }
-func (l line) Less(i, j int) bool { return l[i].before(l[j]) }
-
-func (l line) Swap(i, j int) {
-	l[i], l[j] = l[j], l[i]
-	l[i].index, l[j].index = i, j
-}
-
-func (l *line) Push(x any) {
-	w := x.(*waiter)
-	w.index = len(*l)
-	*l = append(*l, w)
-}
-
-func (l *line) Pop() any {
-	last := len(*l) - 1
-	w := (*l)[last]
-	(*l)[last] = nil
-	*l = (*l)[:last]
-	return w
-}
+// A line is a heap of those who wait.
+type line = ordered[*waiter]

@@ -16,14 +16,7 @@ func TestSilentSMSCIsSuspected(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *link) {
 		r := run(t, l, testConfig(), nil)
 		p := r.bound()
-		var lost []<-chan result
-		for range 3 {
-			lost = append(lost, r.send(within(t, time.Minute), hello))
-			p.expect(pdu.SubmitSM)
-		}
-		for _, c := range lost {
-			isUnknown(t, r.result(c).err)
-		}
+		r.unansweredAtOnce(p, 3)
 		probe := p.expect(pdu.EnquireLink)
 		if state := r.Binds()[0].State; state != "suspect" {
 			t.Errorf("state %q, want suspect", state)
@@ -64,11 +57,7 @@ func TestCanaryThatDies(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *link) {
 		r := run(t, l, testConfig(), nil)
 		p := r.bound()
-		for range 3 {
-			c := r.send(within(t, time.Minute), hello)
-			p.expect(pdu.SubmitSM)
-			isUnknown(t, r.result(c).err)
-		}
+		r.unanswered(p, 3)
 		for range 5 { // the link is well, and the SMSC behind it is not: one message every ten seconds finds out
 			probe := p.expect(pdu.EnquireLink)
 			_, err := r.Send(within(t, time.Minute), hello)
@@ -91,14 +80,7 @@ func TestSuspectWithoutASignOfLifeIsClosed(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *link) {
 		r := run(t, l, testConfig(), nil)
 		p := r.bound()
-		var lost []<-chan result
-		for range 3 {
-			lost = append(lost, r.send(within(t, time.Minute), hello))
-			p.expect(pdu.SubmitSM)
-		}
-		for _, c := range lost {
-			isUnknown(t, r.result(c).err)
-		}
+		r.unansweredAtOnce(p, 3)
 		began := time.Now()
 		p.expect(pdu.EnquireLink)
 		p.eof()
@@ -514,11 +496,7 @@ func TestReadyWhenOneMessageMayTry(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *link) {
 		r := run(t, l, testConfig(), nil)
 		p := r.bound()
-		for range 3 {
-			c := r.send(within(t, time.Minute), hello)
-			p.expect(pdu.SubmitSM)
-			isUnknown(t, r.result(c).err)
-		}
+		r.unanswered(p, 3)
 		probe := p.expect(pdu.EnquireLink)
 		if r.Ready() == nil {
 			t.Error("ready although nothing would be sent")

@@ -218,6 +218,27 @@ func (r *running) send(ctx context.Context, m smpp.Message) <-chan result {
 	return c
 }
 
+// unanswered sends n messages one after the other that p leaves without an answer.
+func (r *running) unanswered(p *peer, n int) {
+	r.t.Helper()
+	for range n {
+		r.unansweredAtOnce(p, 1)
+	}
+}
+
+// unansweredAtOnce sends n messages together that p leaves without an answer.
+func (r *running) unansweredAtOnce(p *peer, n int) {
+	r.t.Helper()
+	var lost []<-chan result
+	for range n {
+		lost = append(lost, r.send(within(r.t, time.Minute), hello))
+		p.expect(pdu.SubmitSM)
+	}
+	for _, c := range lost {
+		isUnknown(r.t, r.result(c).err)
+	}
+}
+
 // within is a context that ends after d, or with the test.
 func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
