@@ -25,8 +25,8 @@ var bodyReaders = sync.Pool{New: func() any { return new(bodyReader) }}
 
 // readPair reads a body that is a JSON object and returns two of its members by their exact names. A member that is not
 // there is ""; one that is no string is an error, as are duplicate names, invalid UTF-8, nesting deeper than maxDepth,
-// anything after the object, and more than maxBody octets. Other members are passed over.
-func readPair(body io.Reader, length int64, first, second string) (string, string, error) {
+// anything after the object, and more than maxBody octets. Other members are passed over, or an error where the body is closed.
+func readPair(body io.Reader, length int64, closed bool, first, second string) (string, string, error) {
 	if length > maxBody {
 		return "", "", bodyTooLong
 	}
@@ -45,7 +45,7 @@ func readPair(body io.Reader, length int64, first, second string) (string, strin
 	case err != io.EOF: // io.ErrUnexpectedEOF above all: a client that hung up in the middle asked for nothing yet
 		return "", "", bodyUnread
 	}
-	return b.decode(b.octets[:n], first, second)
+	return b.decode(b.octets[:n], closed, first, second)
 }
 
 // release wipes what the next reader has no business with: the octets held a code or a text.
@@ -54,7 +54,7 @@ func (b *bodyReader) release(n int) {
 	bodyReaders.Put(b)
 }
 
-func (b *bodyReader) decode(octets []byte, first, second string) (firstValue, secondValue string, err error) {
+func (b *bodyReader) decode(octets []byte, closed bool, first, second string) (firstValue, secondValue string, err error) {
 	b.buffer = *bytes.NewBuffer(octets)
 	d := &b.decoder
 	d.Reset(&b.buffer) // refuses duplicate names and invalid UTF-8 by default
@@ -79,6 +79,9 @@ func (b *bodyReader) decode(octets []byte, first, second string) (firstValue, se
 		default:
 			if !skip(d) {
 				return "", "", invalidBody
+			}
+			if closed {
+				return "", "", undeclared
 			}
 			continue
 		}

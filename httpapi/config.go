@@ -13,6 +13,7 @@ type Config struct {
 	TLSCert        string        `toml:"tls_cert" comment:"Path of the PEM certificate chain. Empty means plain HTTP. The files are read again at a reload." reload:"restart"`
 	TLSKey         string        `toml:"tls_key" comment:"Path of the PEM private key of tls_cert." reload:"restart"`
 	AllowPlainHTTP bool          `toml:"allow_plain_http" comment:"Accept plain HTTP on an address that is not loopback: only behind a proxy that ends TLS on the same host or a private link." reload:"restart"`
+	Versions       []string      `toml:"versions" comment:"Versions of the API that are served: any of v0, v0.5 (another path of v0), v1, v2 and v2rc2 (another path of v2). Others are answered 404." reload:"restart"`
 	RequestTimeout time.Duration `toml:"request_timeout" comment:"How long a request may take in all, the wait for the SMSC's answer included: 1s..60s." reload:"restart"`
 	MaxInFlight    int           `toml:"max_in_flight" comment:"Requests in work at once, 4..65536; what exceeds it is answered 503. A quarter is kept for validate-code, the rest is send-code's." reload:"restart"`
 	MaxConnections int           `toml:"max_connections" comment:"Open connections, 1..1000000; more wait until one is closed. Keep it below the limit of open files." reload:"restart"`
@@ -22,6 +23,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Listen:         "127.0.0.1:8080",
+		Versions:       []string{"v0", "v1", "v2"},
 		RequestTimeout: 15 * time.Second,
 		MaxInFlight:    2048,
 		MaxConnections: 4096,
@@ -45,6 +47,9 @@ func (c Config) Validate() error {
 	}
 	if c.TLSCert != "" && c.TLSKey == "" {
 		bad("tls_key = \"\": must be set, as tls_cert is")
+	}
+	if _, err := servedVersions(c.Versions); err != nil {
+		errs = append(errs, err)
 	}
 	if c.RequestTimeout < time.Second || c.RequestTimeout > time.Minute {
 		bad("request_timeout = %q: must be 1s..60s", c.RequestTimeout)

@@ -30,10 +30,11 @@ const otpPrefix = "ONE_TIME_PASSWORD_SMS."
 // The table. Each answer that is not a success is one of these rows.
 var (
 	invalidBody       = invalid("body", "the body is not one JSON object with the required members, each a string")
+	undeclared        = invalid("undeclared", "the body has a member that is not declared")
 	invalidNumber     = invalid("phone_number", "phoneNumber must be + and 5 to 15 digits, the first not 0")
 	invalidMessage    = invalid("message", "message must have 1 to 160 characters, {{code}} among them")
 	invalidText       = invalid("message_text", "message cannot be sent, or takes more SMS segments than are allowed")
-	invalidID         = invalid("authentication_id", "authenticationId must have 1 to 36 characters")
+	invalidID         = invalid("authentication_id", "authenticationId must have 1 to 36 characters (in version 2 letters, digits and -)")
 	invalidCode       = invalid("code", "code must have 1 to 10 characters")
 	invalidCorrelator = invalid("correlator", "x-correlator must be one value of at most 256 letters, digits and - _ : ; . / < > { }")
 	bodyTooLong       = invalid("body_too_long", "the body is longer than 16384 octets")
@@ -45,6 +46,8 @@ var (
 	unknownID    = &problem{http.StatusNotFound, "NOT_FOUND", "The specified resource is not found.", "unknown_id"}
 	unknownPath  = &problem{http.StatusNotFound, "NOT_FOUND", "The specified resource is not found.", "unknown_path"}
 	numberNotOwn = &problem{http.StatusNotFound, "NOT_FOUND", "The specified resource is not found.", "not_own"}
+
+	identifierNotOwn = &problem{http.StatusNotFound, "IDENTIFIER_NOT_FOUND", "Device identifier not found.", "not_own"}
 
 	unauthenticated = &problem{http.StatusUnauthorized, "UNAUTHENTICATED", "Request not authenticated due to missing, invalid, or expired credentials.", "unauthenticated"}
 	noScope         = &problem{http.StatusForbidden, "PERMISSION_DENIED", "Client does not have sufficient permissions to perform this action.", "no_scope"}
@@ -62,6 +65,8 @@ var (
 	notAcceptable    = &problem{http.StatusNotAcceptable, "NOT_ACCEPTABLE", "The server can't produce a response matching the content requested by the client through Accept-* headers", "accept"}
 	unsupportedMedia = &problem{http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", "The server refuses to accept the request because the payload format is in an unsupported format", "media_type"}
 	tooManyRequests  = &problem{http.StatusTooManyRequests, "TOO_MANY_REQUESTS", "Rate limit reached.", "client_rate"}
+	quotaExceeded    = &problem{http.StatusTooManyRequests, "QUOTA_EXCEEDED", "Out of resource quota.", "quota"}
+	quotaAsRate      = &problem{tooManyRequests.status, tooManyRequests.code, tooManyRequests.message, quotaExceeded.reason}
 
 	internal         = &problem{http.StatusInternalServerError, "INTERNAL", "Unknown server error. Typically a server bug.", "internal"}
 	requestRefused   = &problem{internal.status, internal.code, internal.message, "request_refused"} // by the SMSC, through our fault
@@ -181,9 +186,9 @@ func refusalProblem(class string) *problem {
 	return numberRefused
 }
 
-// appendJSON appends the ErrorInfo of p.
-func (p *problem) appendJSON(dst []byte) []byte {
+// appendJSON appends the ErrorInfo of p, with this text.
+func (p *problem) appendJSON(dst []byte, message string) []byte {
 	dst = fmt.Appendf(dst, `{"status":%d,"code":"%s","message":`, p.status, p.code)
-	dst, _ = jsontext.AppendQuote(dst, p.message) // fails on invalid UTF-8 only, and the text is ours
+	dst, _ = jsontext.AppendQuote(dst, message) // fails on invalid UTF-8 only, and the text is ours
 	return append(dst, '}')
 }

@@ -115,16 +115,16 @@ func (s *Server) admit(ctx context.Context, x *exchange) error {
 }
 
 // correlate chooses the x-correlator of the answer: the request's, or a new one where that is absent, empty, given
-// twice or against the pattern. The last two are faults; a faulty one is not reflected.
+// twice or against the pattern. The last two are faults where the version says so; a faulty one is not reflected.
 func (x *exchange) correlate() {
 	values := x.request.Header["X-Correlator"]
 	switch {
 	case len(values) == 0, len(values) == 1 && values[0] == "":
-	case len(values) == 1 && x.version.correlator(values[0]):
+	case len(values) == 1 && correlator(values[0]):
 		x.correlator = values[0]
 		return
 	default:
-		x.correlatorFault = true
+		x.correlatorFault = x.version.correlates
 	}
 	x.correlator = uuid.NewString()
 }
@@ -159,7 +159,7 @@ func (x *exchange) answer(w http.ResponseWriter, err error) (int, *problem) {
 	case noScope.code:
 		h["Www-Authenticate"] = []string{`Bearer realm="one-time-password-sms", error="insufficient_scope", scope="` + scope + `"`}
 	}
-	x.write(w, p.status, p.appendJSON(nil))
+	x.write(w, p.status, p.appendJSON(nil, x.version.says(p)))
 	return p.status, p
 }
 

@@ -74,8 +74,8 @@ func TestOrderOfChecks(t *testing.T) {
 
 func TestPathsAndMethods(t *testing.T) {
 	p := newPlant(t)
-	for _, path := range []string{"/", "/one-time-password-sms", base, base + "/", sendPath + "/", sendPath + "/x", "/one-time-password-sms/v0/send-code",
-		"/one-time-password-sms/v2/send-code", "//one-time-password-sms/v1/send-code", "/one-time-password-sms/V1/send-code", base + "/Send-Code",
+	for _, path := range []string{"/", "/one-time-password-sms", base, base + "/", sendPath + "/", sendPath + "/x", "/one-time-password-sms/v3/send-code",
+		"/one-time-password-sms/v2rc2/send-code", "//one-time-password-sms/v1/send-code", "/one-time-password-sms/V1/send-code", base + "/Send-Code",
 		base + "/send%2Dcode", base + "/send-code%00", base + "/./send-code", base + "/../v1/send-code", "/" + strings.Repeat("a", 4096)} {
 		if a := p.do(request(path, sendBody)); !a.is(404, "NOT_FOUND") {
 			t.Errorf("%s: %d %s", path, a.status, a.code)

@@ -19,16 +19,21 @@ const recordTimeout = 5 * time.Second
 
 // sendCode issues a code for a number and sends it (CAMARA OTP 1.1.1, sendCode).
 func (s *Server) sendCode(ctx context.Context, x *exchange) error {
-	number, template, err := readPair(x.request.Body, x.request.ContentLength, "phoneNumber", "message")
-	switch {
-	case err != nil:
+	given, template, err := readPair(x.request.Body, x.request.ContentLength, x.version.closed, "phoneNumber", "message")
+	if err != nil {
 		return err
-	case !x.version.number(number):
+	}
+	number, ok := x.version.number(given)
+	switch {
+	case !ok:
 		return invalidNumber
 	case !between(template, 1, maxMessage) || !strings.Contains(template, placeholder):
 		return invalidMessage
 	}
 	x.number = phone(number)
+	if number[1] == '0' { // of version 0 only: no country's numbers begin so
+		return x.version.foreign
+	}
 	if p := x.live.numbers.judge(number, x.version.foreign); p != nil {
 		return p
 	}

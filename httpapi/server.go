@@ -79,16 +79,19 @@ func New(cfg Config, live Live, codes Codes, sender Sender, reg prometheus.Regis
 
 	s.handler = echo.New()
 	s.handler.IPExtractor = echo.ExtractIPDirect() // nobody's X-Forwarded-For is believed
-	other := &route{name: "other", version: versions()[0]}
-	s.handler.HTTPErrorHandler = func(err error, c echo.Context) {
-		s.serve(c, other, func(context.Context, *exchange) error { return err })
+	served, err := servedVersions(cfg.Versions)
+	if err != nil {
+		return nil, fmt.Errorf("http: %w", err)
 	}
-	for _, v := range versions() {
+	s.handler.HTTPErrorHandler = func(err error, c echo.Context) {
+		s.serve(c, otherRoute(served, c.Request().URL.Path), func(context.Context, *exchange) error { return err })
+	}
+	for _, v := range served {
 		for _, r := range []*route{
 			{name: v.name + "/send-code", version: v, slots: sending, operate: s.sendCode},
 			{name: v.name + "/validate-code", version: v, slots: validating, operate: s.validateCode},
 		} {
-			path := "/one-time-password-sms/" + r.name
+			path := apiPath + r.name
 			s.handler.POST(path, func(c echo.Context) error {
 				s.serve(c, r, s.admit)
 				return nil
@@ -98,6 +101,21 @@ func New(cfg Config, live Live, codes Codes, sender Sender, reg prometheus.Regis
 		}
 	}
 	return s, nil
+}
+
+// apiPath is where the versions of the CAMARA API are.
+const apiPath = "/one-time-password-sms/"
+
+// otherRoute is the route of what no operation serves: it speaks in the words of the version that its path names.
+func otherRoute(served []version, path string) *route {
+	r := &route{name: "other", version: v1}
+	rest, _ := strings.CutPrefix(path, apiPath)
+	for _, v := range served {
+		if strings.HasPrefix(rest, v.name+"/") {
+			r.version = v
+		}
+	}
+	return r
 }
 
 // Handler is the server without its listener: no TLS, and none of the limits that hold on a connection.

@@ -11,11 +11,11 @@ import (
 // validateCode judges a code (CAMARA OTP 1.1.1, validateCode). What has not the right form never reaches the store, and
 // so costs no try.
 func (s *Server) validateCode(ctx context.Context, x *exchange) error {
-	id, code, err := readPair(x.request.Body, x.request.ContentLength, "authenticationId", "code")
+	id, code, err := readPair(x.request.Body, x.request.ContentLength, x.version.closed, "authenticationId", "code")
 	switch {
 	case err != nil:
 		return err
-	case !between(id, 1, maxID):
+	case !x.version.id(id):
 		return invalidID
 	case !between(code, 1, maxCode):
 		return invalidCode
