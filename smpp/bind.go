@@ -212,6 +212,8 @@ func (c *Config) bind() *pdu.Bind {
 		Password:         string(c.Password),
 		SystemType:       c.SystemType,
 		InterfaceVersion: byte(c.InterfaceVersion),
+		AddressTON:       byte(c.BindTON),
+		AddressNPI:       byte(c.BindNPI),
 		AddressRange:     c.AddressRange,
 	}
 }

@@ -26,6 +26,8 @@ type Config struct {
 	Password         Password `toml:"password" comment:"Password of the bind as file:PATH, cred:NAME or env:NAME, at most 8 ASCII characters." reload:"hot"`
 	SystemType       string   `toml:"system_type" comment:"system_type of the bind, at most 12 ASCII characters. Most SMSCs want none." reload:"hot"`
 	InterfaceVersion int      `toml:"interface_version" comment:"interface_version of the bind: 51, 52 or 80 for SMPP 3.3, 3.4 or 5.0. Without the optional parameters of 3.4 for 3.3." reload:"hot"`
+	BindTON          int      `toml:"bind_ton" comment:"addr_ton of the bind, 0 to 255 (Kannel: bind-addr-ton). Most SMSCs want 0." reload:"hot"`
+	BindNPI          int      `toml:"bind_npi" comment:"addr_npi of the bind, 0 to 255 (Kannel: bind-addr-npi). Most SMSCs want 0." reload:"hot"`
 	AddressRange     string   `toml:"address_range" comment:"address_range of the bind, at most 40 ASCII characters. Most SMSCs want none." reload:"hot"`
 	Binds            int      `toml:"binds" comment:"Transceiver binds kept up at once, 0 to 16. The SMSC must allow as many for the account." reload:"hot"`
 	Transmitters     int      `toml:"transmitters" comment:"Transmitter binds kept up at once, 0 to 16, for an SMSC without transceivers." reload:"hot"`

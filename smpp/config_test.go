@@ -93,6 +93,8 @@ func TestValidate(t *testing.T) {
 		{func(c *smpp.Config) { c.ReconnectMin = 0 }, "reconnect_min = "},
 		{func(c *smpp.Config) { c.ReconnectMin, c.ReconnectMax = 10*time.Second, 5*time.Second }, `reconnect_max = "5s": must be 10s..10m0s`},
 		{func(c *smpp.Config) { c.MaxSegments = 11 }, "max_segments = 11: must be 1..10"},
+		{func(c *smpp.Config) { c.BindTON = 256 }, "bind_ton = 256: must be 0..255"},
+		{func(c *smpp.Config) { c.BindNPI = -1 }, "bind_npi = -1: must be 0..255"},
 		{func(c *smpp.Config) { c.SourceTON = -2 }, "source_ton = -2: must be -1..255"},
 		{func(c *smpp.Config) { c.SourceNPI = 256 }, "source_npi = 256: must be -1..255"},
 		{func(c *smpp.Config) { c.DestinationTON = -1 }, "destination_ton = -1: must be 0..255"},

@@ -28,8 +28,10 @@ type Pool struct {
 	started  atomic.Bool
 	news     chan struct{} // there are moves; has room for one
 
-	mu    sync.Mutex // guards moves, and changes of accounts
-	moves []move     // not done yet
+	mu      sync.Mutex      // guards the rest, and changes of accounts
+	moves   []move          // not done yet
+	wanted  []prepared      // what was applied last
+	stopped map[string]bool // accounts among them that were stopped by hand
 }
 
 // Hooks are what a Pool tells of. They are called by several goroutines at once and must heed their context.
@@ -129,6 +131,11 @@ func (p *Pool) Check(m Message) error {
 		}
 		err = refusal
 	}
+	if err == errUnserved {
+		if err = p.unserved(m); errors.Is(err, ErrUnavailable) {
+			return nil // it can be sent when the account is up again
+		}
+	}
 	return err
 }
 
@@ -187,7 +194,7 @@ func (p *Pool) try(ctx context.Context, m Message) (accepted Accepted, failure e
 	var room [4]candidate
 	candidates := p.choose(room[:0], m, time.Now())
 	if len(candidates) == 0 {
-		return Accepted{}, errUnserved, false
+		return Accepted{}, p.unserved(m), false
 	}
 	for i, c := range candidates {
 		accepted, err := c.account.deal(ctx, m, func() bool {
@@ -251,6 +258,18 @@ func (p *Pool) Cancel(ref string) {
 
 // errUnserved is the error of a message for which there is no account.
 var errUnserved error = &AddressError{Field: "to", Reason: "no smsc serves this number, client and sender"}
+
+// unserved is why no account can take m: one that would was stopped, or there is none.
+func (p *Pool) unserved(m Message) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.wanted {
+		if _, fits := a.config.fits(m); fits && p.stopped[a.config.Name] {
+			return &UnavailableError{Reason: "the smsc was stopped", RetryAfter: downRetry}
+		}
+	}
+	return errUnserved
+}
 
 // checkNames wants every account to have its own.
 func checkNames(accounts []Config) error {

@@ -57,14 +57,59 @@ type move struct{ start, stop *account }
 
 // Apply puts a change of this pool in force. Accounts that are as they were go on undisturbed, a rate changes at once. One
 // that changed is opened anew beside the old one, which is drained when the new one is up, or soon where the SMSC does
-// not allow as many binds. One that is gone is drained.
+// not allow as many binds. One that is gone is drained. One that was stopped stays that.
 func (p *Pool) Apply(change *Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.wanted = change.accounts
+	p.settle()
+}
+
+// Stop drains the account of that name and leaves its binds down until Start, whatever is applied in between. Its metrics are
+// gone meanwhile. It does not wait. The error says that there is no such account.
+func (p *Pool) Stop(name string) error { return p.hold(name, true) }
+
+// Start brings the binds of an account up again that was stopped.
+func (p *Pool) Start(name string) error { return p.hold(name, false) }
+
+// Stopped are the names of the accounts that were stopped, in the order of the configuration.
+func (p *Pool) Stopped() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var names []string
+	for _, a := range p.wanted {
+		if p.stopped[a.config.Name] {
+			names = append(names, a.config.Name)
+		}
+	}
+	return names
+}
+
+func (p *Pool) hold(name string, stop bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.ContainsFunc(p.wanted, func(a prepared) bool { return a.config.Name == name }) {
+		return fmt.Errorf("there is no smsc %q", name)
+	}
+	if p.stopped == nil {
+		p.stopped = make(map[string]bool)
+	}
+	if p.stopped[name] != stop {
+		p.stopped[name] = stop
+		p.settle()
+	}
+	return nil
+}
+
+// settle makes the accounts those that are wanted and not stopped. p.mu is held.
+func (p *Pool) settle() {
 	old := p.list()
 	var next []*account
 	kept := make(map[*account]bool)
-	for _, wanted := range change.accounts {
+	for _, wanted := range p.wanted {
+		if p.stopped[wanted.config.Name] {
+			continue
+		}
 		i := slices.IndexFunc(old, func(a *account) bool { return a.config.Name == wanted.config.Name && !a.retired.Load() })
 		if i < 0 {
 			m := newMetrics(p.registry, wanted.config.Name)

@@ -64,9 +64,10 @@ func anyUsable(others []candidate) bool {
 	return slices.ContainsFunc(others, func(c candidate) bool { return c.account.gate.standing(now).rank <= rankBack })
 }
 
-// fits says whether a serves m, and how closely: the longest prefix counts most, then the client, then the sender.
-func (a *account) fits(m Message) (int, bool) {
-	c := &a.config
+// fits says whether the account serves m, and how closely: the longest prefix counts most, then the client, then the sender.
+func (a *account) fits(m Message) (int, bool) { return a.config.fits(m) }
+
+func (c *Config) fits(m Message) (int, bool) {
 	fit := 0
 	if len(c.Prefixes) > 0 {
 		longest := 0

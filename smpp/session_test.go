@@ -50,7 +50,7 @@ func TestAccepted(t *testing.T) {
 func TestBindSaysWhoWeAre(t *testing.T) {
 	everywhere(t, func(t *testing.T, l *link) {
 		cfg := testConfig()
-		cfg.SystemType = "OTP"
+		cfg.SystemType, cfg.BindTON, cfg.BindNPI = "OTP", 5, 9
 		r := run(t, l, cfg, nil)
 		p := r.accept()
 		f := p.expect(pdu.BindTransceiver)
@@ -58,7 +58,7 @@ func TestBindSaysWhoWeAre(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := *body.(*pdu.Bind), (pdu.Bind{SystemID: "otpgw", Password: "s3cr3t", SystemType: "OTP", InterfaceVersion: 0x34}); got != want {
+		if got, want := *body.(*pdu.Bind), (pdu.Bind{SystemID: "otpgw", Password: "s3cr3t", SystemType: "OTP", InterfaceVersion: 0x34, AddressTON: 5, AddressNPI: 9}); got != want {
 			t.Errorf("bind %+v, want %+v", got, want)
 		}
 		if f.Sequence != 1 {

@@ -73,6 +73,8 @@ func (c Config) Validate() error {
 	default:
 		fail("interface_version = %d: must be %d, %d or %d", c.InterfaceVersion, interface33, interface34, interface50)
 	}
+	number("bind_ton", c.BindTON, 0, 255)
+	number("bind_npi", c.BindNPI, 0, 255)
 	text("address_range", c.AddressRange, 40)
 
 	number("binds", c.Binds, 0, 16)
