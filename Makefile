@@ -29,7 +29,7 @@ check: ## formatting, vet, staticcheck, tidy go.mod, import directions
 
 test: check build ## check, unit and race tests, conformance, end to end with the real binary
 	@if [ -z "$(RACE)" ]; then echo "NO C COMPILER: the tests run WITHOUT the race detector (apt-get install gcc)"; test "$$CI" != true; fi
-	@for p in tshark node npm bearerbox perl ip tc; do command -v $$p >/dev/null || { \
+	@for p in tshark node npm bearerbox perl chromium ip tc; do command -v $$p >/dev/null || { \
 	  echo "$$p IS MISSING: some tests against real counterparts are SKIPPED (docs/development.md)"; test "$$CI" != true || exit 1; }; done
 	$(GO) test $(RACE) -shuffle=on -count=1 -timeout 9m ./...
 
@@ -37,7 +37,7 @@ bench: build ## benchmarks of every package and of the daemon over loopback
 	$(GO) test -run '^$$' -bench . -benchmem -count=1 -timeout 30m ./...
 
 soak: build fuzz ## the long forms: crash cycles and fuzzing (CYCLES=2000 FUZZTIME=5m)
-	$(GO) test -count=1 -timeout 4h -run 'TestKill|TestParallel|TestDrain' ./cmd/otpgw -cycles $(CYCLES)
+	$(GO) test -count=1 -timeout 4h -run 'TestKill|TestParallel|TestDrain|TestRestarts|TestReloads' ./cmd/otpgw -cycles $(CYCLES) -restarts 20
 	$(GO) test -count=1 -timeout 1h -run 'TestOutage|TestReceiptFlood' -v ./cmd/otpgw -outage 2m -receipts 50000
 	$(GO) test -count=1 -timeout 1h -run 'TestChaos' -v ./smpp -messages 100000
 

@@ -16,8 +16,9 @@ func (l *loader) loadCertificates(cfg Config) {
 	if !l.document.failed[cert] && !l.document.failed[key] && filepath.IsAbs(cfg.HTTP.TLSCert) && filepath.IsAbs(cfg.HTTP.TLSKey) {
 		if _, err := readFile(cfg.HTTP.TLSKey, maxFile, private); err != nil {
 			l.fail(key, " = %q: %v", cfg.HTTP.TLSKey, err)
-		} else if _, err := httpapi.LoadCertificate(cfg.HTTP); err != nil {
-			l.fail(cert, ": %v", strings.TrimPrefix(err.Error(), cert+" "))
+		} else if _, err := httpapi.LoadIdentity(cfg.HTTP); err != nil {
+			at, why, _ := strings.Cut(err.Error(), " ")
+			l.fail(at, ": %v", why)
 		}
 	}
 	for i, smsc := range cfg.SMSC {

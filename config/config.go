@@ -10,6 +10,7 @@ import (
 
 	"otpgw/httpapi"
 	"otpgw/httpapi/admin"
+	"otpgw/httpapi/numbers"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -18,15 +19,18 @@ import (
 //
 // It may be printed: the secrets in it hide themselves.
 type Config struct {
-	Store   otpstore.Config    `toml:"store" comment:"Where codes and counters are kept."`
-	OTP     otpstore.Policy    `toml:"otp" comment:"What a code is, how long it lives, and how often one may be asked for and tried."`
-	HTTP    httpapi.Config     `toml:"http" comment:"The API: what it listens on and how much it takes."`
-	Admin   admin.Config       `toml:"admin" comment:"Health, readiness and metrics. Not for the public."`
-	Numbers httpapi.NumberPlan `toml:"numbers" comment:"Which phone numbers codes may be sent to: prefixes in +E.164, of which the longest that matches decides."`
-	Tokens  Tokens             `toml:"tokens" comment:"Who may use the API."`
-	Log     Log                `toml:"log" comment:"What is written to standard error."`
-	SMSC    []smpp.Config      `toml:"smsc" comment:"One account on one SMSC. One table for each; their names differ."`
-	Clients []httpapi.Client   `toml:"client" comment:"One consumer of the API. One table for each."`
+	Store       otpstore.Config      `toml:"store" comment:"Where codes and counters are kept."`
+	OTP         otpstore.Policy      `toml:"otp" comment:"What a code is, how long it lives, and how often one may be asked for and tried."`
+	HTTP        httpapi.Config       `toml:"http" comment:"The API: what it listens on and how much it takes."`
+	Admin       admin.Config         `toml:"admin" comment:"Health, readiness and metrics. Not for the public."`
+	Numbers     numbers.Config       `toml:"numbers" comment:"Which phone numbers codes may be sent to: prefixes in +E.164, of which the longest that matches decides, files, and a look-up."`
+	Tokens      Tokens               `toml:"tokens" comment:"Who may use the API."`
+	Log         Log                  `toml:"log" comment:"What is written to standard error."`
+	SMSC        []smpp.Config        `toml:"smsc" comment:"One account on one SMSC. One table for each; their names differ."`
+	Clients     []httpapi.Client     `toml:"client" comment:"One consumer of the API. One table for each."`
+	Policies    []otpstore.Terms     `toml:"policy" optional:"true" comment:"What the codes of some clients are issued under, in place of [otp]. One table for each; a key that is not set has the default of [otp]."`
+	Budgets     []httpapi.Budget     `toml:"budget" optional:"true" comment:"How many codes may be sent to a part of the world. One table for each."`
+	TestNumbers []httpapi.TestNumber `toml:"test_number" optional:"true" comment:"A number that nothing is sent to, where http.sandbox is true. One table for each."`
 
 	// TokenList is what the file named by Tokens.File holds. It is no key of its own.
 	TokenList []httpapi.Token `toml:"-"`
@@ -40,25 +44,26 @@ type Tokens struct {
 // Log says what is logged.
 type Log struct {
 	Level  string `toml:"level" comment:"The least severe level that is written: debug, info, warn or error." reload:"hot"`
-	Format string `toml:"format" comment:"text or json." reload:"restart"`
+	Format string `toml:"format" comment:"text, json or auto: text where standard error is a terminal, else json." reload:"restart"`
 }
 
-// DefaultLog writes text from level info on.
-func DefaultLog() Log { return Log{Level: "info", Format: "text"} }
+// DefaultLog writes from level info on.
+func DefaultLog() Log { return Log{Level: "info", Format: "auto"} }
 
 // Validate returns the errors of l, joined; the text of each begins with its key.
 func (l Log) Validate() error {
-	return errors.Join(oneOf("level", l.Level, "debug", "info", "warn", "error"), oneOf("format", l.Format, "text", "json"))
+	return errors.Join(oneOf("level", l.Level, "debug", "info", "warn", "error"), oneOf("format", l.Format, "text", "json", "auto"))
 }
 
 // Default is the configuration of an empty file: what has a safe default, and no SMSC, client or token.
 func Default() Config {
 	return Config{
-		Store: otpstore.DefaultConfig(),
-		OTP:   otpstore.DefaultPolicy(),
-		HTTP:  httpapi.DefaultConfig(),
-		Admin: admin.DefaultConfig(),
-		Log:   DefaultLog(),
+		Store:   otpstore.DefaultConfig(),
+		OTP:     otpstore.DefaultPolicy(),
+		HTTP:    httpapi.DefaultConfig(),
+		Admin:   admin.DefaultConfig(),
+		Numbers: numbers.DefaultConfig(),
+		Log:     DefaultLog(),
 	}
 }
 

@@ -236,6 +236,12 @@ func (d *document) unknown(s schema, p path) Problem {
 	return d.fail(p, "unknown key %q", p)
 }
 
+// has says whether the file sets the key itself.
+func (d *document) has(key string) bool {
+	_, found := d.places[key]
+	return found
+}
+
 // find is the place of the key, or of the nearest table around it; none when the file says nothing of either.
 func (d *document) find(key string) place {
 	for {

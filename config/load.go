@@ -39,6 +39,7 @@ type loader struct {
 	named     []string                 // environment variables that secrets are read from
 	secrets   map[string]reflect.Value // key to setting
 	problems  Problems
+	seen      func(key, reference string) // is told where secrets are; may be nil
 }
 
 func (l *loader) load() Config {

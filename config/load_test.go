@@ -45,7 +45,7 @@ rate = 2.5
 	if cfg.OTP != want.OTP {
 		t.Errorf("otp is %+v, want %+v", cfg.OTP, want.OTP)
 	}
-	if !reflect.DeepEqual(cfg.HTTP, want.HTTP) || cfg.Admin != want.Admin {
+	if !reflect.DeepEqual(cfg.HTTP, want.HTTP) || !reflect.DeepEqual(cfg.Admin, want.Admin) {
 		t.Errorf("absent tables are %+v %+v, want the defaults", cfg.HTTP, cfg.Admin)
 	}
 	if cfg.Log.Level != "debug" || cfg.Log.Format != want.Log.Format {

@@ -9,12 +9,12 @@ import (
 
 // A Problem is one thing that is wrong with a configuration, and where.
 type Problem struct {
-	File    string // path as it was given, or "environment NAME"
-	Line    int    // from 1; 0 when the problem is not in one line
-	Column  int    // in octets, from 1; 0 when Line is
-	Key     string // such as "otp.ttl" or "smsc[0].window"; "" when it is about the whole file
-	Message string // one line that names the key and what may stand there
-	Warning bool   // it can be lived with
+	File    string `json:"file"`             // path as it was given, or "environment NAME"
+	Line    int    `json:"line,omitempty"`   // from 1; 0 when the problem is not in one line
+	Column  int    `json:"column,omitempty"` // in octets, from 1; 0 when Line is
+	Key     string `json:"key,omitempty"`    // such as "otp.ttl" or "smsc[0].window"; "" when it is about the whole file
+	Message string `json:"message"`          // one line that names the key and what may stand there
+	Warning bool   `json:"warning"`          // it can be lived with
 }
 
 // String is one line: `/etc/otpgw/otpgw.toml:22:1: smsc[0].window = 0: must be 1..1000`.

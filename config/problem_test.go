@@ -31,16 +31,16 @@ var bad = []struct {
 		`FILE:2:1: unknown key "otp.max-attempts" (did you mean "otp.max_attempts"?)`,
 	}},
 	{"key of another table", "[http]\nresend_after = \"5m\"\n" + whole, []string{
-		`FILE:2:1: unknown key "http.resend_after" ("resend_after" belongs under [otp])`,
+		`FILE:2:1: unknown key "http.resend_after" ("resend_after" belongs under [otp] or [[policy]])`,
 	}},
 	{"key before any table", "ttl = \"5m\"\n" + whole, []string{
-		`FILE:1:1: unknown key "ttl" ("ttl" belongs under [otp])`,
+		`FILE:1:1: unknown key "ttl" ("ttl" belongs under [otp] or [[policy]])`,
 	}},
 	{"key of two tables", "listen = \":80\"\n" + whole, []string{
 		`FILE:1:1: unknown key "listen" ("listen" belongs under [http] or [admin])`,
 	}},
 	{"key of none", "frobnicate = 1\n" + whole, []string{
-		`FILE:1:1: unknown key "frobnicate" (known are store, otp, http, admin, numbers, tokens, log, smsc, client)`,
+		`FILE:1:1: unknown key "frobnicate" (known are store, otp, http, admin, numbers, tokens, log, smsc, client, policy, budget, test_number)`,
 	}},
 	{"unknown table, once", "[opt]\nttl = 1\nlength = 2\n[opt.more]\nx = 1\n" + whole, []string{
 		`FILE:1:1: unknown key "opt" (did you mean "otp"?)`,
@@ -130,10 +130,12 @@ level = ["info"]
 	}},
 	{"one address for two listeners", "[http]\nlisten = \"127.0.0.1:9000\"\n[admin]\nlisten = \":9000\"\n" + whole, []string{
 		`FILE:4:1: admin.listen = ":9000": must be another address than http.listen = "127.0.0.1:9000"`,
+		`warning: FILE:3:1: admin.password = "": the status page is for all who reach admin.listen = ":9000"`,
+		`warning: FILE:4:1: admin.listen = ":9000": metrics and readiness are for all who reach it: only on a management network`,
 	}},
 	{"log", "[log]\nlevel = \"verbose\"\nformat = \"xml\"\n" + whole, []string{
 		`FILE:2:1: log.level = "verbose": must be debug, info, warn or error`,
-		`FILE:3:1: log.format = "xml": must be text or json`,
+		`FILE:3:1: log.format = "xml": must be text, json or auto`,
 	}},
 	{"guesses", "[otp]\nmax_failures = 50\n" + whole, []string{
 		`warning: FILE:1:1: otp.length = 6 with max_failures = 50: 1 in 20000 succeeds who guesses at a number until it is locked (recommended: 1 in 100000)`,

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"otpgw/httpapi"
+	"otpgw/otpstore"
 	"otpgw/smpp"
 )
 
@@ -41,6 +42,12 @@ func examples() map[string]string {
 		"smsc.password":  `"file:/etc/otpgw/smpp.password"`,
 		"client.id":      `"acme"`,
 		"client.sender":  `"ACME"`,
+
+		"policy.name":        `"short"`,
+		"budget.name":        `"spain_hour"`,
+		"budget.prefixes":    `["+34"]`,
+		"budget.limit":       `10000`,
+		"test_number.number": `"+34600000099"`,
 	}
 }
 
@@ -58,14 +65,18 @@ func Reference() string {
 	for _, sec := range configSchema() {
 		b.WriteString("\n\n")
 		comment(&b, sec.comment)
-		fmt.Fprintln(&b, sec.header())
+		mark := ""
+		if sec.optional {
+			mark = "#"
+		}
+		fmt.Fprintf(&b, "%s%s\n", mark, sec.header())
 		defaults := defaultsOf(sec)
 		for _, k := range sec.keys {
 			b.WriteByte('\n')
 			comment(&b, k.comment)
 			comment(&b, remark(sec, k))
 			if value, given := example[sec.name+"."+k.name]; given {
-				fmt.Fprintf(&b, "%s = %s\n", k.name, value)
+				fmt.Fprintf(&b, "%s%s = %s\n", mark, k.name, value)
 			} else {
 				fmt.Fprintf(&b, "#%s = %s\n", k.name, k.kind.write(defaults.Field(k.index)))
 			}
@@ -96,7 +107,9 @@ func defaultsOf(s section) reflect.Value {
 
 // defaultTable is what an empty table of a list means.
 func defaultTable(t reflect.Type) reflect.Value {
-	for _, table := range []any{smpp.DefaultConfig(), httpapi.DefaultClient()} {
+	for _, table := range []any{
+		smpp.DefaultConfig(), httpapi.DefaultClient(), otpstore.DefaultPolicy().Terms(), httpapi.DefaultBudget(), httpapi.DefaultTestNumber(),
+	} {
 		if reflect.TypeOf(table) == t {
 			return reflect.ValueOf(table)
 		}

@@ -37,6 +37,8 @@ func TestReferenceLoads(t *testing.T) {
 	write(t, dir, "tokens.toml", token, 0o600)
 	reference := strings.ReplaceAll(config.Reference(), "/etc/otpgw/", "DIR/")
 	commented := regexp.MustCompile(`(?m)^#([a-z])`)
+	reference, optional, _ := strings.Cut(reference, "\n#[[")
+	optional = "#[[" + optional
 	if n := len(commented.FindAllString(reference, -1)); n < 40 {
 		t.Fatalf("the reference has %d defaults", n)
 	}
@@ -53,6 +55,10 @@ func TestReferenceLoads(t *testing.T) {
 	}
 	if hot, restart := config.Diff(asIs, spelledOut); len(hot)+len(restart) > 0 {
 		t.Errorf("what the reference says are defaults are none: %v %v", hot, restart)
+	}
+	write(t, dir, "otpgw.toml", reference+"\n"+regexp.MustCompile(`(?m)^#([a-z\[])`).ReplaceAllString(optional, "$1"), 0o600)
+	if _, _, err := config.Load(path); err != nil {
+		t.Errorf("with the tables that may be left out: %v", err)
 	}
 	asIs.SMSC, asIs.Clients, asIs.Tokens, asIs.TokenList = nil, nil, config.Tokens{}, nil
 	if hot, restart := config.Diff(config.Default(), asIs); len(hot)+len(restart) > 0 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"otpgw/httpapi"
+	"otpgw/otpstore"
 )
 
 // A finding is a problem that has no place yet.
@@ -106,16 +107,50 @@ func (c Config) listFindings() []finding {
 			names[smsc.Name] = i
 		}
 	}
+	return slices.Concat(all,
+		unique("client", "id", c.Clients, func(client httpapi.Client) string { return client.ID }),
+		unique("policy", "name", c.Policies, func(p otpstore.Terms) string { return p.Name }),
+		unique("budget", "name", c.Budgets, func(b httpapi.Budget) string { return b.Name }),
+		c.referenceFindings())
+}
+
+// unique wants every table of a list to have a name of its own. Of one without a name its own Validate speaks.
+func unique[T any](list, key string, tables []T, name func(T) string) []finding {
+	var all []finding
 	first := map[string]int{}
-	for i, client := range c.Clients {
-		earlier, twice := first[client.ID]
+	for i, table := range tables {
+		own := name(table)
+		earlier, twice := first[own]
 		switch {
-		case client.ID == "": // its own Validate says so
+		case own == "":
 		case twice:
-			key := fmt.Sprintf("client[%d].id", i)
-			all = append(all, finding{key: key, message: fmt.Sprintf("%s = %q: is that of client[%d] too", key, client.ID, earlier)})
+			at := fmt.Sprintf("%s[%d].%s", list, i, key)
+			all = append(all, finding{key: at, message: fmt.Sprintf("%s = %q: is that of %s[%d] too", at, own, list, earlier)})
 		default:
-			first[client.ID] = i
+			first[own] = i
+		}
+	}
+	return all
+}
+
+// referenceFindings wants what is named elsewhere to be there.
+func (c Config) referenceFindings() []finding {
+	var all []finding
+	for i, client := range c.Clients {
+		if len(client.CertificateNames) > 0 && c.HTTP.TLSClientCA == "" {
+			key := fmt.Sprintf("client[%d].certificate_names", i)
+			all = append(all, finding{key: key, message: fmt.Sprintf("%s = %q: needs http.tls_client_ca and tls_client_auth", key, client.CertificateNames)})
+		}
+		known := slices.ContainsFunc(c.Policies, func(p otpstore.Terms) bool { return p.Name == client.Policy })
+		if client.Policy != "" && !known {
+			key := fmt.Sprintf("client[%d].policy", i)
+			all = append(all, finding{key: key, message: fmt.Sprintf("%s = %q: there is no [[policy]] of that name", key, client.Policy)})
+		}
+		for _, place := range client.Versions {
+			if !slices.Contains(c.HTTP.Versions, place) {
+				key := fmt.Sprintf("client[%d].versions", i)
+				all = append(all, finding{key: key, message: fmt.Sprintf("%s = %q: is not among http.versions", key, place)})
+			}
 		}
 	}
 	return all
@@ -127,7 +162,9 @@ func (c Config) pathFindings() []finding {
 		{"store.dir", c.Store.Dir},
 		{"http.tls_cert", c.HTTP.TLSCert},
 		{"http.tls_key", c.HTTP.TLSKey},
+		{"http.tls_client_ca", c.HTTP.TLSClientCA},
 		{"tokens.file", c.Tokens.File},
+		{"admin.control", c.Admin.Control},
 	}
 	for i, smsc := range c.SMSC {
 		at := fmt.Sprintf("smsc[%d].", i)
@@ -190,6 +227,12 @@ func (c Config) warnings() []finding {
 				c.OTP.Length, tries, math.Max(odds, 1), oddsWanted)
 		}
 	}
+	if c.OTP.NumberLimit < c.OTP.SendLimit {
+		warn("otp.number_limit", " = %d: holds before send_limit = %d, which is of one client", c.OTP.NumberLimit, c.OTP.SendLimit)
+	}
+	if most := c.OTP.NumberDayLimit; most > 0 && (most < c.OTP.DayLimit || c.OTP.DayLimit == 0) {
+		warn("otp.number_day_limit", " = %d: holds before day_limit = %d, which is of one client", most, c.OTP.DayLimit)
+	}
 	for i, smsc := range c.SMSC {
 		binds := smsc.Binds + smsc.Transmitters
 		can := float64(binds*smsc.Window) / usualResponse.Seconds()
@@ -204,13 +247,29 @@ func (c Config) warnings() []finding {
 		if smsc.RegisteredDelivery&3 != 0 && smsc.Transmitters > 0 && smsc.Binds+smsc.Receivers == 0 && smsc.OutbindListen == "" {
 			warn(fmt.Sprintf("smsc[%d].receivers", i), " = 0 with transmitters = %d: receipts have no bind to come over", smsc.Transmitters)
 		}
-		for _, id := range smsc.Clients {
-			if !slices.ContainsFunc(c.Clients, func(client httpapi.Client) bool { return client.ID == id }) {
-				warn(fmt.Sprintf("smsc[%d].clients", i), ": there is no [[client]] with id = %q", id)
+		c.strangers(fmt.Sprintf("smsc[%d].clients", i), smsc.Clients, warn)
+	}
+	for i, b := range c.Budgets {
+		c.strangers(fmt.Sprintf("budget[%d].clients", i), b.Clients, warn)
+	}
+	for i, n := range c.TestNumbers {
+		c.strangers(fmt.Sprintf("test_number[%d].clients", i), n.Clients, warn)
+	}
+	switch {
+	case c.HTTP.Sandbox:
+		warn("http.sandbox", " = true: test numbers are answered without a message; not for production")
+	case len(c.TestNumbers) > 0:
+		warn("test_number", ": has no effect, as http.sandbox is false")
+	}
+	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil {
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			warn("admin.listen", " = %q: metrics and readiness are for all who reach it: only on a management network", c.Admin.Listen)
+			if len(c.Admin.Password) == 0 {
+				warn("admin.password", " = \"\": the status page is for all who reach admin.listen = %q", c.Admin.Listen)
 			}
 		}
 	}
-	if len(c.Numbers.Own) == 0 {
+	if len(c.Numbers.Own) == 0 && c.Numbers.OwnFile == "" {
 		warn("numbers.own", " = []: codes are sent to every number in the world")
 	}
 	if len(c.Clients) == 0 {
@@ -220,6 +279,15 @@ func (c Config) warnings() []finding {
 		warn("tokens.file", ` = "": nobody is let in`)
 	}
 	return all
+}
+
+// strangers warns of ids that are no client's.
+func (c Config) strangers(key string, ids []string, warn func(key, format string, args ...any)) {
+	for _, id := range ids {
+		if !slices.ContainsFunc(c.Clients, func(client httpapi.Client) bool { return client.ID == id }) {
+			warn(key, ": there is no [[client]] with id = %q", id)
+		}
+	}
 }
 
 // oneOf is an error unless value is one of allowed.

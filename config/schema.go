@@ -11,12 +11,13 @@ type schema []section
 
 // A section is one table, or a list of tables.
 type section struct {
-	name    string
-	list    bool // [[name]]
-	comment string
-	index   int // of the field in the whole
-	typ     reflect.Type
-	keys    []key
+	name     string
+	list     bool // [[name]]
+	optional bool // tag optional:"true": a list that is usually empty
+	comment  string
+	index    int // of the field in the whole
+	typ      reflect.Type
+	keys     []key
 }
 
 // A key is one key of a section.
@@ -39,7 +40,7 @@ func schemaOf(whole reflect.Type) schema {
 		if name == "-" {
 			continue
 		}
-		sec := section{name: name, comment: f.Tag.Get("comment"), index: i, typ: f.Type}
+		sec := section{name: name, comment: f.Tag.Get("comment"), optional: f.Tag.Get("optional") == "true", index: i, typ: f.Type}
 		if f.Type.Kind() == reflect.Slice {
 			sec.list, sec.typ = true, f.Type.Elem()
 		}

@@ -112,6 +112,9 @@ func (l *loader) fetchSecrets() {
 				if name, overridden := l.overrides[at]; overridden {
 					text = os.Getenv(name)
 				}
+				if l.seen != nil {
+					l.seen(at, text)
+				}
 				l.fetchSecret(at, k, text)
 			}
 		}

@@ -27,7 +27,7 @@ func BenchmarkHandler(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p := newPlant(b)
-			s, err := httpapi.New(p.cfg, p.live, p.codes, p.sender, nil, slog.New(slog.DiscardHandler))
+			s, err := httpapi.New(p.cfg, p.live, httpapi.Parts{Codes: p.codes, Sender: p.sender}, nil, slog.New(slog.DiscardHandler))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -22,6 +23,17 @@ type bodyReader struct {
 }
 
 var bodyReaders = sync.Pool{New: func() any { return new(bodyReader) }}
+
+// readPair reads the two members that an operation has.
+func (x *exchange) readPair(first, second string) (string, string, error) {
+	own := x.client.reading[x.kind]
+	if !own.take() {
+		return "", "", &waitError{clientReading, time.Second}
+	}
+	defer own.giveBack()
+	x.bodyRead = true
+	return readPair(x.request.Body, x.request.ContentLength, x.version.closed, first, second)
+}
 
 // readPair reads a body that is a JSON object and returns two of its members by their exact names. A member that is not
 // there is ""; one that is no string is an error, as are duplicate names, invalid UTF-8, nesting deeper than maxDepth,

@@ -7,13 +7,16 @@ import (
 	"time"
 )
 
-// Config is how the API listens and what it bears: [http]. Everything in it takes a restart.
+// Config is how the API listens and what it bears: [http]. Everything in it but Sandbox takes a restart.
 type Config struct {
 	Listen         string        `toml:"listen" comment:"host:port of the API. Without tls_cert only a loopback address is accepted." reload:"restart"`
 	TLSCert        string        `toml:"tls_cert" comment:"Path of the PEM certificate chain. Empty means plain HTTP. The files are read again at a reload." reload:"restart"`
 	TLSKey         string        `toml:"tls_key" comment:"Path of the PEM private key of tls_cert." reload:"restart"`
+	TLSClientCA    string        `toml:"tls_client_ca" comment:"Path of the PEM certificates that vouch for those of clients." reload:"restart"`
+	TLSClientAuth  string        `toml:"tls_client_auth" comment:"Certificates of clients: none, ask (verified by tls_client_ca where it is set; else good only for tokens that are bound to them), or require." reload:"restart"`
 	AllowPlainHTTP bool          `toml:"allow_plain_http" comment:"Accept plain HTTP on an address that is not loopback: only behind a proxy that ends TLS on the same host or a private link." reload:"restart"`
 	Versions       []string      `toml:"versions" comment:"Versions of the API that are served: any of v0, v0.5 (another path of v0), v1, v2 and v2rc2 (another path of v2). Others are answered 404." reload:"restart"`
+	Sandbox        bool          `toml:"sandbox" comment:"Answer every [[test_number]] with its fixed outcome and send nothing to it. Not for production." reload:"hot"`
 	RequestTimeout time.Duration `toml:"request_timeout" comment:"How long a request may take in all, the wait for the SMSC's answer included: 1s..60s." reload:"restart"`
 	MaxInFlight    int           `toml:"max_in_flight" comment:"Requests in work at once, 4..65536; what exceeds it is answered 503. A quarter is kept for validate-code, the rest is send-code's." reload:"restart"`
 	MaxConnections int           `toml:"max_connections" comment:"Open connections, 1..1000000; more wait until one is closed. Keep it below the limit of open files." reload:"restart"`
@@ -23,6 +26,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Listen:         "127.0.0.1:8080",
+		TLSClientAuth:  clientAuthNone,
 		Versions:       []string{"v0", "v1", "v2"},
 		RequestTimeout: 15 * time.Second,
 		MaxInFlight:    2048,
@@ -47,6 +51,18 @@ func (c Config) Validate() error {
 	}
 	if c.TLSCert != "" && c.TLSKey == "" {
 		bad("tls_key = \"\": must be set, as tls_cert is")
+	}
+	switch c.TLSClientAuth {
+	case clientAuthNone, clientAuthAsk:
+	case clientAuthRequire:
+		if c.TLSClientCA == "" {
+			bad("tls_client_ca = \"\": must be set, as tls_client_auth = %q", clientAuthRequire)
+		}
+	default:
+		bad("tls_client_auth = %q: must be none, ask or require", c.TLSClientAuth)
+	}
+	if c.TLSClientAuth != clientAuthNone && c.TLSCert == "" {
+		bad("tls_client_auth = %q: needs tls_cert and tls_key", c.TLSClientAuth)
 	}
 	if _, err := servedVersions(c.Versions); err != nil {
 		errs = append(errs, err)

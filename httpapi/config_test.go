@@ -35,7 +35,6 @@ func TestDefaultsAreValid(t *testing.T) {
 	c.ID, c.Sender = "acme", "ACME"
 	expect(t, c.Validate())
 	expect(t, httpapi.DefaultConfig().Validate())
-	expect(t, httpapi.NumberPlan{}.Validate())
 }
 
 func TestPlainHTTPOnlyOnLoopback(t *testing.T) {
@@ -74,18 +73,18 @@ func TestConfigRefused(t *testing.T) {
 	c = valid()
 	c.TLSKey = "key.pem"
 	expect(t, c.Validate(), "tls_cert")
-	if _, err := httpapi.New(httpapi.Config{}, httpapi.Live{}, nil, nil, nil, nil); err == nil {
+	if _, err := httpapi.New(httpapi.Config{}, httpapi.Live{}, httpapi.Parts{}, nil, nil); err == nil {
 		t.Error("a server of no configuration")
 	}
 }
 
 func TestClientRefused(t *testing.T) {
-	expect(t, httpapi.Client{Rate: -1}.Validate(), "id", "sender", "rate", "burst")
+	expect(t, httpapi.Client{Rate: -1}.Validate(), "id", "sender", "rate", "burst", "text")
 	for sender, ok := range map[string]bool{
 		"ACME": true, "Demo Shop": true, "A1": true, "1-800-FLOWE": true, "12345": true, "+34600000001": true, "A&B": true, "Joe's": true, "a_b?": true,
 		"": false, "34600000001": false, "+1234": false, "+0600000001": false, "TwelveLetter": false, "1234567890123456": false, "A@B": false, "A$": false, "A[B": false, "A~B": false, "É": false, " ": false, "1-2": false, "A\n": false, "+": false, "A{B": false,
 	} {
-		c := httpapi.Client{ID: "acme", Sender: sender, Burst: 1}
+		c := httpapi.Client{ID: "acme", Sender: sender, Text: "free", Burst: 1}
 		if err := c.Validate(); (err == nil) != ok {
 			t.Errorf("sender %q: %v", sender, err)
 		}
@@ -93,18 +92,9 @@ func TestClientRefused(t *testing.T) {
 	for id, ok := range map[string]bool{
 		"acme": true, "AcmeBank.prod-1_x@y:z/1": true, "": false, "a b": false, "é": false, strings.Repeat("a", 65): false, "a\n": false,
 	} {
-		c := httpapi.Client{ID: id, Sender: "ACME", Burst: 1}
+		c := httpapi.Client{ID: id, Sender: "ACME", Text: "free", Burst: 1}
 		if err := c.Validate(); (err == nil) != ok {
 			t.Errorf("id %q: %v", id, err)
 		}
 	}
-}
-
-func TestNumberPlanRefused(t *testing.T) {
-	p := httpapi.NumberPlan{
-		Own:        []string{"+346", "346", "", "+0", "+34x", "+1234567890123456"},
-		NotAllowed: []string{"+346066", "+346066"},
-		Blocked:    []string{"+346", "+34 6"},
-	}
-	expect(t, p.Validate(), "own", "own", "own", "own", "own", "not_allowed", "blocked", "blocked")
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
+	"otpgw/httpapi/numbers"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -36,6 +37,8 @@ var (
 	invalidText       = invalid("message_text", "message cannot be sent, or takes more SMS segments than are allowed")
 	invalidID         = invalid("authentication_id", "authenticationId must have 1 to 36 characters (in version 2 letters, digits and -)")
 	invalidCode       = invalid("code", "code must have 1 to 10 characters")
+	invalidKey        = invalid("idempotency_key", "Idempotency-Key must be one value of 1 to 255 printable ASCII characters, in quotes or without quotes and spaces")
+	invalidList       = invalid("list", "limit must be 1 to 100, state one of the states, after the next of a page, each at most once")
 	invalidCorrelator = invalid("correlator", "x-correlator must be one value of at most 256 letters, digits and - _ : ; . / < > { }")
 	bodyTooLong       = invalid("body_too_long", "the body is longer than 16384 octets")
 	bodyUnread        = invalid("body_unread", "the body did not arrive whole and in time")
@@ -51,33 +54,46 @@ var (
 
 	unauthenticated = &problem{http.StatusUnauthorized, "UNAUTHENTICATED", "Request not authenticated due to missing, invalid, or expired credentials.", "unauthenticated"}
 	noScope         = &problem{http.StatusForbidden, "PERMISSION_DENIED", "Client does not have sufficient permissions to perform this action.", "no_scope"}
+	noVersion       = &problem{http.StatusForbidden, "PERMISSION_DENIED", "Client does not have sufficient permissions to perform this action.", "no_version"}
+	noCertificate   = &problem{http.StatusForbidden, "PERMISSION_DENIED", "Client does not have sufficient permissions to perform this action.", "no_certificate"}
 	noClient        = &problem{http.StatusForbidden, "PERMISSION_DENIED", "Client does not have sufficient permissions to perform this action.", "no_client"}
 
-	tooManyCodes     = &problem{http.StatusForbidden, otpPrefix + "MAX_OTP_CODES_EXCEEDED", "Too many OTPs have been requested for this MSISDN. Try later.", "send_limit"}
-	tooSoon          = &problem{tooManyCodes.status, tooManyCodes.code, tooManyCodes.message, "resend_after"}
-	tooManyFailures  = &problem{tooManyCodes.status, tooManyCodes.code, tooManyCodes.message, "max_failures"}
-	numberNotAllowed = &problem{http.StatusForbidden, otpPrefix + "PHONE_NUMBER_NOT_ALLOWED", "Phone_number can't receive an SMS due to business reasons in the operator.", "not_allowed"}
-	numberLandline   = &problem{numberNotAllowed.status, numberNotAllowed.code, numberNotAllowed.message, "landline"}
-	numberRefused    = &problem{numberNotAllowed.status, numberNotAllowed.code, numberNotAllowed.message, "smsc_refused"}
-	numberBlocked    = &problem{http.StatusForbidden, otpPrefix + "PHONE_NUMBER_BLOCKED", "Phone_number is blocked to receive SMS due to any blocking business reason in the operator.", "blocked"}
+	tooManyCodes        = &problem{http.StatusForbidden, otpPrefix + "MAX_OTP_CODES_EXCEEDED", "Too many OTPs have been requested for this MSISDN. Try later.", "send_limit"}
+	numberLimit         = &problem{tooManyCodes.status, tooManyCodes.code, tooManyCodes.message, "number_limit"}
+	dayLimit            = &problem{tooManyCodes.status, tooManyCodes.code, tooManyCodes.message, "day_limit"}
+	numberDayLimit      = &problem{tooManyCodes.status, tooManyCodes.code, tooManyCodes.message, "number_day_limit"}
+	tooSoon             = &problem{tooManyCodes.status, tooManyCodes.code, tooManyCodes.message, "resend_after"}
+	tooManyFailures     = &problem{tooManyCodes.status, tooManyCodes.code, tooManyCodes.message, "max_failures"}
+	numberNotAllowed    = &problem{http.StatusForbidden, otpPrefix + "PHONE_NUMBER_NOT_ALLOWED", "Phone_number can't receive an SMS due to business reasons in the operator.", "not_allowed"}
+	numberLandline      = &problem{numberNotAllowed.status, numberNotAllowed.code, numberNotAllowed.message, "landline"}
+	numberRefused       = &problem{numberNotAllowed.status, numberNotAllowed.code, numberNotAllowed.message, "smsc_refused"}
+	numberRefusedBefore = &problem{numberNotAllowed.status, numberNotAllowed.code, numberNotAllowed.message, "smsc_refused_before"}
+	numberBlocked       = &problem{http.StatusForbidden, otpPrefix + "PHONE_NUMBER_BLOCKED", "Phone_number is blocked to receive SMS due to any blocking business reason in the operator.", "blocked"}
 
 	methodNotAllowed = &problem{http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "The requested method is not allowed/supported on the target resource", "method"}
 	notAcceptable    = &problem{http.StatusNotAcceptable, "NOT_ACCEPTABLE", "The server can't produce a response matching the content requested by the client through Accept-* headers", "accept"}
 	unsupportedMedia = &problem{http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", "The server refuses to accept the request because the payload format is in an unsupported format", "media_type"}
+	finishedBefore   = &problem{http.StatusConflict, "CONFLICT", "The verification has ended in another way.", "finished"}
+	keyInWork        = &problem{http.StatusConflict, "CONFLICT", "The request with this Idempotency-Key is still in work.", "key_in_work"}
+	keyReused        = &problem{http.StatusUnprocessableEntity, "IDEMPOTENCY_KEY_REUSED", "The Idempotency-Key was used for another message to this number.", "key_reused"}
 	tooManyRequests  = &problem{http.StatusTooManyRequests, "TOO_MANY_REQUESTS", "Rate limit reached.", "client_rate"}
+	clientReading    = &problem{tooManyRequests.status, tooManyRequests.code, tooManyRequests.message, "client_reading"}
+	failureShare     = &problem{tooManyRequests.status, tooManyRequests.code, tooManyRequests.message, "failure_share"}
 	quotaExceeded    = &problem{http.StatusTooManyRequests, "QUOTA_EXCEEDED", "Out of resource quota.", "quota"}
 	quotaAsRate      = &problem{tooManyRequests.status, tooManyRequests.code, tooManyRequests.message, quotaExceeded.reason}
 
-	internal         = &problem{http.StatusInternalServerError, "INTERNAL", "Unknown server error. Typically a server bug.", "internal"}
-	requestRefused   = &problem{internal.status, internal.code, internal.message, "request_refused"} // by the SMSC, through our fault
-	notRecorded      = &problem{internal.status, internal.code, internal.message, "not_recorded"}    // accepted by the SMSC, not by the store
-	overloaded       = &problem{http.StatusServiceUnavailable, "UNAVAILABLE", "Service Unavailable.", "overloaded"}
-	authUnavailable  = &problem{overloaded.status, overloaded.code, overloaded.message, "auth_unavailable"}
-	storeUnavailable = &problem{overloaded.status, overloaded.code, overloaded.message, "store_unavailable"}
-	smscUnavailable  = &problem{overloaded.status, overloaded.code, overloaded.message, "smsc_unavailable"}
-	smscBusy         = &problem{overloaded.status, overloaded.code, overloaded.message, "smsc_busy"}
-	timeout          = &problem{http.StatusGatewayTimeout, "TIMEOUT", "Request timeout exceeded.", "timeout"}
-	outcomeUnknown   = &problem{timeout.status, timeout.code, timeout.message, "outcome_unknown"}
+	internal          = &problem{http.StatusInternalServerError, "INTERNAL", "Unknown server error. Typically a server bug.", "internal"}
+	requestRefused    = &problem{internal.status, internal.code, internal.message, "request_refused"} // by the SMSC, through our fault
+	notRecorded       = &problem{internal.status, internal.code, internal.message, "not_recorded"}    // accepted by the SMSC, not by the store
+	overloaded        = &problem{http.StatusServiceUnavailable, "UNAVAILABLE", "Service Unavailable.", "overloaded"}
+	paused            = &problem{overloaded.status, overloaded.code, overloaded.message, "paused"}
+	authUnavailable   = &problem{overloaded.status, overloaded.code, overloaded.message, "auth_unavailable"}
+	lookupUnavailable = &problem{overloaded.status, overloaded.code, overloaded.message, "lookup_unavailable"}
+	storeUnavailable  = &problem{overloaded.status, overloaded.code, overloaded.message, "store_unavailable"}
+	smscUnavailable   = &problem{overloaded.status, overloaded.code, overloaded.message, "smsc_unavailable"}
+	smscBusy          = &problem{overloaded.status, overloaded.code, overloaded.message, "smsc_busy"}
+	timeout           = &problem{http.StatusGatewayTimeout, "TIMEOUT", "Request timeout exceeded.", "timeout"}
+	outcomeUnknown    = &problem{timeout.status, timeout.code, timeout.message, "outcome_unknown"}
 )
 
 func invalid(reason, detail string) *problem {
@@ -114,6 +130,16 @@ func problemOf(err error) (*problem, time.Duration) {
 		row = failedCode
 	case errors.Is(err, otpstore.ErrNotFound):
 		row = unknownID
+	case errors.Is(err, otpstore.ErrFinished):
+		row = finishedBefore
+	case errors.Is(err, otpstore.ErrKeyReused):
+		row = keyReused
+	case errors.Is(err, otpstore.ErrNoOutcome):
+		row = outcomeUnknown
+	case errors.Is(err, otpstore.ErrCursor):
+		row = invalidList
+	case errors.Is(err, otpstore.ErrInWork):
+		return keyInWork, time.Second
 	case errors.Is(err, otpstore.ErrUnavailable):
 		row = storeUnavailable
 
@@ -132,6 +158,8 @@ func problemOf(err error) (*problem, time.Duration) {
 	case errors.As(err, &address):
 		row = requestRefused
 
+	case errors.Is(err, numbers.ErrUnavailable):
+		row = lookupUnavailable
 	case errors.Is(err, ErrUnauthenticated):
 		row = unauthenticated
 	case errors.Is(err, ErrAuthUnavailable):
@@ -166,9 +194,16 @@ func limitProblem(limit string) *problem {
 		return tooSoon
 	case "max_failures":
 		return tooManyFailures
-	default:
+	case "send_limit":
 		return tooManyCodes
+	case "day_limit":
+		return dayLimit
+	case "number_limit":
+		return numberLimit
+	case "number_day_limit":
+		return numberDayLimit
 	}
+	return quotaExceeded // a budget, over many numbers
 }
 
 // refusalProblem is the row for a refusal by the SMSC: the number's fault is told to the client, a passing state of the

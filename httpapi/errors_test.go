@@ -23,7 +23,7 @@ func authenticateWith(f httpapi.Authenticate) func(*plant) {
 
 func issueFails(err error) func(*plant) {
 	return func(p *plant) {
-		p.codes.issue = func(context.Context, string, string) (otpstore.Issued, error) {
+		p.codes.issue = func(context.Context, otpstore.Request) (otpstore.Issued, error) {
 			return otpstore.Issued{}, err
 		}
 	}

@@ -19,8 +19,10 @@ import (
 // A route is one operation of one version, or all that is none.
 type route struct {
 	name    string // in logs and metrics
+	allow   string // the method that is served, where another came
 	version version
-	slots   *slots
+	kind    int
+	scope   string // that a token has to have
 	operate func(context.Context, *exchange) error
 }
 
@@ -32,10 +34,13 @@ type exchange struct {
 
 	correlator      string // to be answered
 	correlatorFault bool   // the request's own was none
-	client          *meteredClient
+	item            string // that the path names
+	client          *caller
 	clientID        string
 	number          phone
 	id              string // authenticationId
+	limit           string // that refused
+	bodyRead        bool
 	reply           []byte // body of the success; nil: there is none
 }
 
@@ -43,13 +48,13 @@ type exchange struct {
 // ends at the request's deadline but not when the client hangs up: what was begun for a client has to be recorded.
 func (s *Server) serve(c echo.Context, r *route, work func(context.Context, *exchange) error) {
 	began := time.Now()
-	x := exchange{route: r, request: c.Request(), live: s.live.Load()}
+	x := exchange{route: r, request: c.Request(), live: s.live.Load(), item: c.Param("id")}
 	x.correlate()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.request.Context()), s.cfg.RequestTimeout)
 	defer cancel()
 
 	err := guard(ctx, &x, work)
-	status, refusal := x.answer(c.Response(), err)
+	status, refusal := s.answer(&x, c.Response(), err)
 
 	took := time.Since(began)
 	s.metrics.finished(r.name, status, refusal, took)
@@ -85,22 +90,29 @@ const scope = "one-time-password-sms:send-validate"
 // admit checks all that does not depend on the body, in the order that decides which error a client is told, and then
 // operates.
 func (s *Server) admit(ctx context.Context, x *exchange) error {
-	if !x.slots.take() {
+	slots := s.slots[x.kind]
+	if !slots.take() {
 		return &waitError{overloaded, time.Second}
 	}
-	defer x.slots.giveBack()
+	defer slots.giveBack()
 
 	principal, err := x.live.authenticate(ctx, x.request)
 	if err != nil {
 		return fmt.Errorf("authenticate: %w", err)
 	}
 	x.clientID = principal.Client
-	if !slices.Contains(principal.Scopes, scope) {
+	if !slices.Contains(principal.Scopes, x.scope) {
 		return noScope
 	}
-	x.client = x.live.clients[principal.Client]
+	x.client = x.live.callers[principal.Client]
 	if x.client == nil || !x.client.Enabled {
 		return noClient
+	}
+	if !x.client.shows(x.request.TLS) {
+		return noCertificate
+	}
+	if x.kind != looking && !x.client.may(x.version.name) {
+		return noVersion
 	}
 	if x.correlatorFault {
 		return invalidCorrelator
@@ -129,11 +141,17 @@ func (x *exchange) correlate() {
 	x.correlator = uuid.NewString()
 }
 
+// lateBody is how long an answer waits for a body that nobody is going to read.
+const lateBody = time.Second
+
 // answer writes the response and returns its status and, for an error, its row.
-func (x *exchange) answer(w http.ResponseWriter, err error) (int, *problem) {
+func (s *Server) answer(x *exchange, w http.ResponseWriter, err error) (int, *problem) {
 	h := w.Header()
 	h["X-Correlator"] = []string{x.correlator}
 	h["Cache-Control"] = []string{"no-store"}
+	if s.closing.Load() {
+		h["Connection"] = []string{"close"}
+	}
 	if err == nil {
 		if x.reply == nil {
 			w.WriteHeader(http.StatusNoContent)
@@ -143,13 +161,17 @@ func (x *exchange) answer(w http.ResponseWriter, err error) (int, *problem) {
 		return http.StatusOK, nil
 	}
 
-	p, wait := problemOf(err)
+	if !x.bodyRead && x.request.ContentLength != 0 {
+		// net/http reads the rest of the body before it answers; it is not to wait for one that does not come.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lateBody)) // fails where there is no connection
+	}
+	p, wait := x.version.problem(err)
 	if wait > 0 {
 		h["Retry-After"] = []string{strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)}
 	}
 	switch p.code {
 	case methodNotAllowed.code:
-		h["Allow"] = []string{http.MethodPost}
+		h["Allow"] = []string{x.allow}
 	case unauthenticated.code: // RFC 6750 §3.1: no error code where no credentials came
 		challenge := `Bearer realm="one-time-password-sms"`
 		if len(x.request.Header["Authorization"]) > 0 {
@@ -157,7 +179,7 @@ func (x *exchange) answer(w http.ResponseWriter, err error) (int, *problem) {
 		}
 		h["Www-Authenticate"] = []string{challenge}
 	case noScope.code:
-		h["Www-Authenticate"] = []string{`Bearer realm="one-time-password-sms", error="insufficient_scope", scope="` + scope + `"`}
+		h["Www-Authenticate"] = []string{`Bearer realm="one-time-password-sms", error="insufficient_scope", scope="` + x.scope + `"`}
 	}
 	x.write(w, p.status, p.appendJSON(nil, x.version.says(p)))
 	return p.status, p
@@ -181,7 +203,7 @@ func (s *Server) account(ctx context.Context, x *exchange, status int, refusal *
 	if !s.log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 12)
+	attrs := make([]slog.Attr, 0, 14)
 	attrs = append(attrs,
 		slog.String("client", x.clientID),
 		slog.String("route", x.name),
@@ -191,11 +213,17 @@ func (s *Server) account(ctx context.Context, x *exchange, status int, refusal *
 	if x.id != "" {
 		attrs = append(attrs, slog.String("id", x.id))
 	}
+	if parent := x.request.Header.Get("Traceparent"); traceparent(parent) {
+		attrs = append(attrs, slog.String("traceparent", parent))
+	}
 	if x.number != "" {
 		attrs = append(attrs, slog.Any("number", x.number))
 	}
 	if refusal != nil {
 		attrs = append(attrs, slog.String("code", refusal.code), slog.String("reason", refusal.reason))
+	}
+	if x.limit != "" {
+		attrs = append(attrs, slog.String("limit", x.limit))
 	}
 	if status >= http.StatusInternalServerError {
 		attrs = append(attrs, slog.String("error", err.Error()))
@@ -206,15 +234,31 @@ func (s *Server) account(ctx context.Context, x *exchange, status int, refusal *
 	s.log.LogAttrs(ctx, level, "request", attrs...)
 }
 
+// traceparent says whether s is one (W3C Trace Context §3.2), and so safe to write down.
+func traceparent(s string) bool {
+	const form = "00-00000000000000000000000000000000-0000000000000000-00"
+	if len(s) != len(form) {
+		return false
+	}
+	for i, c := range []byte(s) {
+		if dash := form[i] == '-'; dash != (c == '-') || !dash && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
 // A phone is a number that masks itself in logs: "+34*******01".
 type phone string
 
 // LogValue keeps at most the country and the last two digits, and of a short number only these.
-func (p phone) LogValue() slog.Value {
+func (p phone) LogValue() slog.Value { return slog.StringValue(p.masked()) }
+
+func (p phone) masked() string {
 	const tail = 2
 	head := 3
 	if len(p) < 10 {
 		head = 1
 	}
-	return slog.StringValue(string(p[:head]) + strings.Repeat("*", len(p)-head-tail) + string(p[len(p)-tail:]))
+	return string(p[:head]) + strings.Repeat("*", len(p)-head-tail) + string(p[len(p)-tail:])
 }

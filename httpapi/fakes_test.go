@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"otpgw/httpapi"
+	"otpgw/httpapi/numbers"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -29,15 +30,27 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // codes is a store that does what a test says. A call that the test does not expect panics, which ends as a 500.
 type codes struct {
-	issue   func(ctx context.Context, client, number string) (otpstore.Issued, error)
+	issue   func(ctx context.Context, r otpstore.Request) (otpstore.Issued, error)
 	sent    func(ctx context.Context, id string, r otpstore.SendResult) error
 	discard func(ctx context.Context, id string) error
 	unknown func(ctx context.Context, id string) error
 	verify  func(ctx context.Context, client, id, code string) error
+	lookup  func(ctx context.Context, id string) (otpstore.Verification, error)
+	cancel  func(ctx context.Context, client, id string) (bool, error)
+	list    func(ctx context.Context, client string, o otpstore.ListOptions) (otpstore.List, error)
 }
 
-func (c *codes) Issue(ctx context.Context, client, number string) (otpstore.Issued, error) {
-	return c.issue(ctx, client, number)
+func (c *codes) Issue(ctx context.Context, r otpstore.Request) (otpstore.Issued, error) {
+	return c.issue(ctx, r)
+}
+func (c *codes) Lookup(ctx context.Context, id string) (otpstore.Verification, error) {
+	return c.lookup(ctx, id)
+}
+func (c *codes) Cancel(ctx context.Context, client, id string) (bool, error) {
+	return c.cancel(ctx, client, id)
+}
+func (c *codes) List(ctx context.Context, client string, o otpstore.ListOptions) (otpstore.List, error) {
+	return c.list(ctx, client, o)
 }
 func (c *codes) Sent(ctx context.Context, id string, r otpstore.SendResult) error {
 	return c.sent(ctx, id, r)
@@ -86,14 +99,38 @@ const (
 
 // A plant is a server with its fakes, all of which succeed until a test says otherwise.
 type plant struct {
-	t      testing.TB
-	cfg    httpapi.Config
-	live   httpapi.Live
-	codes  *codes
-	sender *sender
-	reg    *prometheus.Registry
-	logged *syncBuffer
+	t         testing.TB
+	cfg       httpapi.Config
+	live      httpapi.Live
+	codes     *codes
+	sender    *sender
+	numbers   numbers.Config
+	directory *numbers.Directory
+	ended     told
+	steps     *told
+	reg       *prometheus.Registry
+	logged    *syncBuffer
 	*httpapi.Server
+}
+
+// told is what finished or trace was told of.
+type told struct {
+	mu  sync.Mutex // guards all
+	all []string
+}
+
+func (t *told) add(s string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all = append(t.all, s)
+}
+
+func (t *told) Begin(id, client, _, masked, correlator string) {
+	t.add(strings.Join([]string{id, client, masked, correlator}, " "))
+}
+
+func (t *told) Add(id, what, detail string, names ...string) {
+	t.add(id + " " + what + ": " + detail + " " + strings.Join(names, ","))
 }
 
 // syncBuffer is a buffer that several goroutines may write to.
@@ -121,14 +158,8 @@ func newPlant(t testing.TB, change ...func(*plant)) *plant {
 		cfg: httpapi.DefaultConfig(),
 		live: httpapi.Live{
 			Clients: []httpapi.Client{
-				{ID: "acme", Enabled: true, Sender: "ACME", Burst: 100},
-				{ID: "retired", Sender: "OLD", Burst: 1},
-			},
-			Numbers: httpapi.NumberPlan{
-				Own:        []string{"+346", "+34691234"},
-				Landline:   []string{"+34691"},
-				NotAllowed: []string{"+346066"},
-				Blocked:    []string{"+346077"},
+				{ID: "acme", Enabled: true, Sender: "ACME", Text: "free", Burst: 100},
+				{ID: "retired", Sender: "OLD", Text: "free", Burst: 1},
 			},
 			Authenticate: httpapi.Tokens([]httpapi.Token{
 				token(theToken, "acme", time.Hour, scope, "openid"),
@@ -137,10 +168,11 @@ func newPlant(t testing.TB, change ...func(*plant)) *plant {
 				token("retired-token", "retired", time.Hour, scope),
 				token("stray-token", "nobody", time.Hour, scope),
 			}),
-			CodeLength: 6,
+			Default: otpstore.DefaultPolicy().Terms(),
 		},
+		numbers: numbers.DefaultConfig(),
 		codes: &codes{
-			issue: func(context.Context, string, string) (otpstore.Issued, error) {
+			issue: func(context.Context, otpstore.Request) (otpstore.Issued, error) {
 				return otpstore.Issued{ID: authID, Code: theCode, ExpiresAt: time.Now().Add(5 * time.Minute)}, nil
 			},
 			sent: func(context.Context, string, otpstore.SendResult) error { return nil },
@@ -159,12 +191,25 @@ func newPlant(t testing.TB, change ...func(*plant)) *plant {
 		},
 		reg:    prometheus.NewRegistry(),
 		logged: new(syncBuffer),
+		steps:  new(told),
 	}
+	p.numbers.Own, p.numbers.Landline = []string{"+346", "+34691234"}, []string{"+34691"}
+	p.numbers.NotAllowed, p.numbers.Blocked = []string{"+346066"}, []string{"+346077"}
 	for _, f := range change {
 		f(p)
 	}
 	log := slog.New(slog.NewJSONHandler(p.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s, err := httpapi.New(p.cfg, p.live, p.codes, p.sender, p.reg, log)
+	plan, err := numbers.Load(p.numbers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.directory, err = numbers.New(plan, p.numbers, nil, log); err != nil {
+		t.Fatal(err)
+	}
+	s, err := httpapi.New(p.cfg, p.live, httpapi.Parts{
+		Codes: p.codes, Sender: p.sender, Numbers: p.directory, Trace: p.steps,
+		Finished: func(_ context.Context, client, id string) { p.ended.add(client + " " + id) },
+	}, p.reg, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +303,7 @@ func check(t testing.TB, resp *http.Response) answer {
 	a.code = info.Code
 	_, retry := resp.Header["Retry-After"]
 	waiting := a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable ||
-		a.code == "ONE_TIME_PASSWORD_SMS.MAX_OTP_CODES_EXCEEDED"
+		a.code == "ONE_TIME_PASSWORD_SMS.MAX_OTP_CODES_EXCEEDED" || a.status == http.StatusConflict && strings.Contains(a.body, "in work")
 	if retry != waiting {
 		t.Errorf("%d %s with Retry-After %q", a.status, a.code, resp.Header.Get("Retry-After"))
 	}

@@ -1,40 +1,49 @@
 package httpapi
 
-import "strings"
+import "otpgw/otpstore"
 
-// Live is what may change while the server runs. Authenticate must not be nil, client ids must differ.
+// Live is what may change while the server runs, all of it valid. Authenticate must not be nil; ids and names must differ.
 type Live struct {
 	Clients      []Client
-	Numbers      NumberPlan
+	Policies     []otpstore.Terms
+	Default      otpstore.Terms // of clients that name no policy
+	Budgets      []Budget
 	Authenticate Authenticate
-	CodeLength   int // characters of a code, 1..10, by which a message is judged before there is one; else 10 is assumed
+	TestNumbers  []TestNumber // in force with Sandbox only
+	Sandbox      bool
 }
 
-// liveTables are a Live made ready for requests. They do not change, but for the fill of the clients' buckets.
-type liveTables struct {
-	clients      map[string]*meteredClient
-	numbers      numberTable
-	authenticate Authenticate
-	anyCode      string // as long as a code
-}
-
-// SetLive puts live in force for all requests from now on, in one step. The bucket of a client whose rate and burst
-// stay keeps its fill.
-func (s *Server) SetLive(live Live) {
-	length := live.CodeLength
-	if length < 1 || length > maxCode {
-		length = maxCode
+// terms are those of the policy of that name.
+func (l Live) terms(name string) otpstore.Terms {
+	for _, p := range l.Policies {
+		if name != "" && p.Name == name {
+			return p
+		}
 	}
+	return l.Default
+}
+
+// liveTables are a Live made ready for requests. They do not change, but for what is counted of the callers.
+type liveTables struct {
+	callers      map[string]*caller
+	budgets      []Budget
+	authenticate Authenticate
+	sandbox      sandbox
+}
+
+// SetLive puts live in force for all requests from now on, in one step. What was counted of a client stays, but for the bucket of
+// one whose rate or burst changes.
+func (s *Server) SetLive(live Live) {
 	s.swap.Lock()
 	defer s.swap.Unlock()
-	var before map[string]*meteredClient
+	var before map[string]*caller
 	if old := s.live.Load(); old != nil {
-		before = old.clients
+		before = old.callers
 	}
 	s.live.Store(&liveTables{
-		clients:      meter(live.Clients, before),
-		numbers:      newNumberTable(live.Numbers),
+		callers:      callers(live, s.slots, before),
+		budgets:      live.Budgets,
 		authenticate: live.Authenticate,
-		anyCode:      strings.Repeat("0", length),
+		sandbox:      newSandbox(live),
 	})
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"crypto/tls"
 	"strconv"
 	"time"
 
@@ -16,20 +15,20 @@ type metrics struct {
 }
 
 // newMetrics registers with reg, or nowhere when it is nil.
-func newMetrics(reg prometheus.Registerer, sending, validating *slots, certificate func() *tls.Certificate) *metrics {
+func newMetrics(reg prometheus.Registerer, all [kinds]*slots, identity func() *Identity) *metrics {
 	make := promauto.With(reg)
-	for operation, s := range map[string]*slots{"send-code": sending, "validate-code": validating} {
+	for kind, operation := range [kinds]string{"send-code", "validate-code", "verifications"} {
 		make.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "otpgw_http_in_flight",
 			Help:        "Requests in work.",
 			ConstLabels: prometheus.Labels{"operation": operation},
-		}, func() float64 { return float64(s.taken.Load()) })
+		}, func() float64 { return float64(all[kind].taken.Load()) })
 	}
-	if certificate() != nil {
+	if identity() != nil {
 		make.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "otpgw_http_certificate_expiry_timestamp_seconds",
 			Help: "Unix time at which the TLS certificate in force expires.",
-		}, func() float64 { return float64(certificate().Leaf.NotAfter.Unix()) })
+		}, func() float64 { return float64(identity().certificate.Leaf.NotAfter.Unix()) })
 	}
 	return &metrics{
 		requests: make.NewCounterVec(prometheus.CounterOpts{

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"otpgw/httpapi/numbers"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -17,9 +19,12 @@ import (
 // recordTimeout is how long the store may take to record the outcome of a send, whatever is left of the request's time.
 const recordTimeout = 5 * time.Second
 
+// pauseRetry is what a client is told to wait while no new codes are sent.
+const pauseRetry = 30 * time.Second
+
 // sendCode issues a code for a number and sends it (CAMARA OTP 1.1.1, sendCode).
 func (s *Server) sendCode(ctx context.Context, x *exchange) error {
-	given, template, err := readPair(x.request.Body, x.request.ContentLength, x.version.closed, "phoneNumber", "message")
+	given, template, err := x.readPair("phoneNumber", "message")
 	if err != nil {
 		return err
 	}
@@ -31,24 +36,43 @@ func (s *Server) sendCode(ctx context.Context, x *exchange) error {
 		return invalidMessage
 	}
 	x.number = phone(number)
-	if number[1] == '0' { // of version 0 only: no country's numbers begin so
-		return x.version.foreign
+	request, err := s.newRequest(x, number, template)
+	if err != nil {
+		return err
 	}
-	if p := x.live.numbers.judge(number, x.version.foreign); p != nil {
+	if p := x.client.text.judge(template); p != nil {
 		return p
 	}
+	if test, is := x.live.sandbox.find(x.client.ID, number); is {
+		return s.pretend(ctx, x, test)
+	}
+	if err := s.judgeNumber(ctx, x, number); err != nil {
+		return err
+	}
+	if s.paused.Load() {
+		return &waitError{paused, pauseRetry}
+	}
+	template += x.client.text.lastLine
 	message := smpp.Message{
-		From: x.client.Sender, To: number, Text: render(template, x.live.anyCode),
+		From: x.client.Sender, To: number, Text: render(template, x.client.anyCode),
 		Client: x.client.ID, Replace: x.client.Replace,
 	}
 	if err := s.sender.Check(message); err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	issued, err := s.codes.Issue(ctx, x.client.ID, number)
+	issued, err := s.codes.Issue(ctx, request)
 	if err != nil {
+		x.refusedBy(err)
 		return fmt.Errorf("issue: %w", err)
 	}
 	x.id = issued.ID
+	if issued.Replayed {
+		s.trace.Add(x.id, "repeated", "Idempotency-Key", x.correlator)
+		x.replyID()
+		return nil
+	}
+	s.trace.Begin(x.id, x.clientID, number, x.number.masked(), x.correlator)
+	s.trace.Add(x.id, "accepted", x.name)
 	message.Ref = issued.ID
 	message.Text = render(template, issued.Code)
 	message.Validity = time.Until(issued.ExpiresAt)
@@ -58,9 +82,79 @@ func (s *Server) sendCode(ctx context.Context, x *exchange) error {
 	if err := s.record(ctx, x, accepted, err); err != nil {
 		return err
 	}
+	x.replyID()
+	return nil
+}
+
+// newRequest is what the store is asked for.
+func (s *Server) newRequest(x *exchange, number, template string) (otpstore.Request, error) {
+	r := otpstore.Request{
+		Client: x.client.ID, Number: number, Masked: phone(number).masked(), Terms: x.client.terms,
+		Budgets: x.live.budgetsFor(x.client, number),
+	}
+	if x.client.Idempotency {
+		key, p := idempotencyKey(x.request.Header)
+		if p != nil {
+			return otpstore.Request{}, p
+		}
+		r.Key, r.Digest = key, sha256.Sum256([]byte(template))
+	}
+	return r, nil
+}
+
+// judgeNumber is nil when a message may be sent to number.
+func (s *Server) judgeNumber(ctx context.Context, x *exchange, number string) error {
+	if number[1] == '0' { // of version 0 only: no country's numbers begin so
+		return x.version.foreign
+	}
+	verdict, err := s.numbers.Judge(ctx, number)
+	if err != nil {
+		return fmt.Errorf("judge number: %w", err)
+	}
+	switch verdict {
+	case numbers.Served:
+		return nil
+	case numbers.Foreign:
+		return x.version.foreign
+	case numbers.Landline:
+		return numberLandline
+	case numbers.Blocked:
+		return numberBlocked
+	case numbers.Refused:
+		return numberRefusedBefore
+	default:
+		return numberNotAllowed
+	}
+}
+
+// refusedBy takes down which limit refused.
+func (x *exchange) refusedBy(err error) {
+	var limit *otpstore.LimitError
+	if errors.As(err, &limit) {
+		x.limit = limit.Limit
+	}
+}
+
+// replyID is the success of send-code.
+func (x *exchange) replyID() {
 	x.reply = append(x.reply, `{"authenticationId":`...)
-	x.reply, _ = jsontext.AppendQuote(x.reply, issued.ID) // fails on invalid UTF-8 only
+	x.reply, _ = jsontext.AppendQuote(x.reply, x.id) // fails on invalid UTF-8 only
 	x.reply = append(x.reply, '}')
+}
+
+// pretend answers for a test number.
+func (s *Server) pretend(ctx context.Context, x *exchange, n TestNumber) error {
+	s.log.LogAttrs(ctx, slog.LevelWarn, "test number answered, nothing was sent",
+		slog.String("client", x.clientID), slog.Any("number", x.number), slog.String("outcome", n.Outcome))
+	id, err := s.tests.issue(x.client.ID, n)
+	if err != nil {
+		if errors.Is(err, numberNotOwn) {
+			return x.version.foreign
+		}
+		return err
+	}
+	x.id = id
+	x.replyID()
 	return nil
 }
 
@@ -72,6 +166,10 @@ func (s *Server) record(ctx context.Context, x *exchange, accepted smpp.Accepted
 	// The request's time may be up, but the outcome is a fact by now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
+	s.traceSend(x.id, accepted, failure)
+	if status := (*smpp.StatusError)(nil); errors.As(failure, &status) && status.Class == smpp.ClassDestination {
+		s.numbers.Refused(string(x.number))
+	}
 	var err error
 	switch {
 	case failure == nil:
@@ -103,6 +201,17 @@ func (s *Server) record(ctx context.Context, x *exchange, accepted smpp.Accepted
 			slog.String("error", err.Error()))
 	}
 	return fmt.Errorf("send: %w", failure)
+}
+
+// traceSend writes down what the SMSC said.
+func (s *Server) traceSend(id string, a smpp.Accepted, failure error) {
+	if failure != nil {
+		s.trace.Add(id, "not accepted", failure.Error())
+		return
+	}
+	took := a.AnsweredAt.Sub(a.SubmittedAt).Round(10 * time.Microsecond)
+	detail := fmt.Sprintf("%s bind %s, %s, segments %d, ESME_ROK in %v, id %s", a.SMSC, a.Bind, a.Encoding, a.Segments, took, strings.Join(a.MessageIDs, " "))
+	s.trace.Add(id, "submitted", detail, a.MessageIDs...)
 }
 
 // notSent says whether the SMSC certainly has no message.

@@ -20,7 +20,8 @@ func TestSendCode(t *testing.T) {
 		var steps []string
 		now := time.Now()
 		p := newPlant(t, func(p *plant) {
-			p.codes.issue = func(ctx context.Context, client, number string) (otpstore.Issued, error) {
+			p.codes.issue = func(ctx context.Context, r otpstore.Request) (otpstore.Issued, error) {
+				client, number := r.Client, r.Number
 				steps = append(steps, "issue")
 				if client != "acme" || number != theNumber {
 					t.Errorf("issue for client %q, number %q", client, number)
@@ -111,7 +112,7 @@ func TestCheckAssumesTheLongestCode(t *testing.T) {
 	for length, want := range map[int]string{-1: "0000000000!", 0: "0000000000!", 4: "0000!", 10: "0000000000!", 11: "0000000000!"} {
 		var text string
 		p := newPlant(t, func(p *plant) {
-			p.live.CodeLength = length
+			p.live.Default.Length = length
 			p.sender.check = func(m smpp.Message) error { text = m.Text; return nil }
 		})
 		p.post(sendPath, `{"phoneNumber":"+34600000001","message":"{{code}}!"}`)
@@ -173,6 +174,44 @@ func TestNumberPlan(t *testing.T) {
 		if a := p.post(sendPath, strings.Replace(sendBody, theNumber, number, 1)); a.status != want {
 			t.Errorf("%s: %d %s, want %d", number, a.status, a.code, want)
 		}
+	}
+}
+
+// What the SMSC refused for good is not asked of it again for a while.
+func TestRefusedNumberIsRemembered(t *testing.T) {
+	p := newPlant(t)
+	submits := 0
+	p.sender.send = func(context.Context, smpp.Message) (smpp.Accepted, error) {
+		submits++
+		return smpp.Accepted{}, &smpp.StatusError{Status: 0x0B, Class: smpp.ClassDestination}
+	}
+	p.codes.discard = func(context.Context, string) error { return nil }
+	for range 3 {
+		if a := p.post(sendPath, sendBody); !a.is(403, "ONE_TIME_PASSWORD_SMS.PHONE_NUMBER_NOT_ALLOWED") {
+			t.Errorf("%d %s", a.status, a.code)
+		}
+	}
+	if got := strings.Join(p.reasons(), " "); submits != 1 || got != "smsc_refused smsc_refused_before smsc_refused_before" {
+		t.Errorf("%d submits, refused for %s", submits, got)
+	}
+	p.sender.send = func(context.Context, smpp.Message) (smpp.Accepted, error) {
+		submits++
+		return smpp.Accepted{}, &smpp.StatusError{Status: 0x0A, Class: smpp.ClassSender}
+	}
+	other := strings.Replace(sendBody, theNumber, "+34600000002", 1)
+	p.post(sendPath, other)
+	if p.post(sendPath, other); submits != 3 {
+		t.Errorf("a fault of the sender was held against the number: %d submits", submits)
+	}
+}
+
+func TestLookUpThatDoesNotAnswer(t *testing.T) {
+	p := newPlant(t, func(p *plant) {
+		p.numbers.LookupURL = "http://127.0.0.1:1/"
+		p.codes.issue = nil // must not be called
+	})
+	if a := p.post(sendPath, sendBody); !a.is(503, "UNAVAILABLE") || strings.Join(p.reasons(), " ") != "lookup_unavailable" {
+		t.Errorf("%d %s %q", a.status, a.code, p.reasons())
 	}
 }
 

@@ -8,7 +8,6 @@ package httpapi
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,17 +22,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
 
+	"otpgw/httpapi/numbers"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
 
 // Codes is what the handlers need of *otpstore.Store.
 type Codes interface {
-	Issue(ctx context.Context, client, number string) (otpstore.Issued, error)
+	Issue(ctx context.Context, r otpstore.Request) (otpstore.Issued, error)
 	Sent(ctx context.Context, id string, r otpstore.SendResult) error
 	Discard(ctx context.Context, id string) error
 	Unknown(ctx context.Context, id string) error
 	Verify(ctx context.Context, client, id, code string) error
+	Lookup(ctx context.Context, id string) (otpstore.Verification, error)
+	Cancel(ctx context.Context, client, id string) (changed bool, err error)
+	List(ctx context.Context, client string, o otpstore.ListOptions) (otpstore.List, error)
 }
 
 // Sender is what the handlers need of *smpp.Pool.
@@ -43,39 +46,81 @@ type Sender interface {
 	Cancel(ref string)
 }
 
+// Numbers is what the handlers need of *numbers.Directory.
+type Numbers interface {
+	Judge(ctx context.Context, number string) (numbers.Verdict, error)
+	Refused(number string)
+}
+
+// Finished is told of every verification that was ended by a request: used, failed or canceled, some of them more than once. It
+// returns soon; the request's answer waits for it.
+type Finished func(ctx context.Context, client, id string)
+
+// Trace is told what happened to a verification, step by step: neither codes nor texts. number is for finding only, masked for
+// showing, names are those by which the trace can be found besides the id. It is called concurrently and returns at once.
+type Trace interface {
+	Begin(id, client, number, masked, correlator string)
+	Add(id, what, detail string, names ...string)
+}
+
+// Parts are what a server stands on. Finished and Trace may be nil.
+type Parts struct {
+	Codes    Codes
+	Sender   Sender
+	Numbers  Numbers
+	Finished Finished
+	Trace    Trace
+}
+
+type untraced struct{}
+
+func (untraced) Begin(string, string, string, string, string) {}
+func (untraced) Add(string, string, string, ...string)        {}
+
 // A Server serves the API. Its methods may be called concurrently, but Run only once.
 type Server struct {
-	cfg    Config
-	codes  Codes
-	sender Sender
-	log    *slog.Logger
+	cfg      Config
+	slots    [kinds]*slots
+	codes    Codes
+	sender   Sender
+	numbers  Numbers
+	finished Finished
+	trace    Trace
+	tests    testCodes
+	log      *slog.Logger
 
-	handler     *echo.Echo
-	metrics     *metrics
-	certificate atomic.Pointer[tls.Certificate] // nil: plain HTTP
+	handler  *echo.Echo
+	metrics  *metrics
+	identity atomic.Pointer[Identity] // nil: plain HTTP
 
-	swap sync.Mutex // held while live is replaced
-	live atomic.Pointer[liveTables]
+	paused  atomic.Bool
+	closing atomic.Bool // answers say that their connection ends
+	swap    sync.Mutex  // held while live is replaced
+	live    atomic.Pointer[liveTables]
 }
 
 // New makes a server of cfg and reads its certificate. It starts nothing and opens no listener. reg may be nil.
-func New(cfg Config, live Live, codes Codes, sender Sender, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
+func New(cfg Config, live Live, parts Parts, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	s := &Server{cfg: cfg, codes: codes, sender: sender, log: log}
+	s := &Server{cfg: cfg, codes: parts.Codes, sender: parts.Sender, numbers: parts.Numbers, finished: parts.Finished, trace: parts.Trace, log: log}
+	if s.finished == nil {
+		s.finished = func(context.Context, string, string) {}
+	}
+	if s.trace == nil {
+		s.trace = untraced{}
+	}
 	if cfg.TLSCert != "" {
-		pair, err := LoadCertificate(cfg)
+		identity, err := LoadIdentity(cfg)
 		if err != nil {
 			return nil, err
 		}
-		s.certificate.Store(&pair)
+		s.identity.Store(&identity)
 	}
+	s.slots = newSlots(cfg.MaxInFlight)
 	s.SetLive(live)
-
-	kept := max(1, cfg.MaxInFlight/4) // for validate-code: it outlives a flood of send-code
-	sending, validating := &slots{limit: int64(cfg.MaxInFlight - kept)}, &slots{limit: int64(kept)}
-	s.metrics = newMetrics(reg, sending, validating, s.certificate.Load)
+	s.metrics = newMetrics(reg, s.slots, s.identity.Load)
 
 	s.handler = echo.New()
 	s.handler.IPExtractor = echo.ExtractIPDirect() // nobody's X-Forwarded-For is believed
@@ -87,20 +132,24 @@ func New(cfg Config, live Live, codes Codes, sender Sender, reg prometheus.Regis
 		s.serve(c, otherRoute(served, c.Request().URL.Path), func(context.Context, *exchange) error { return err })
 	}
 	for _, v := range served {
-		for _, r := range []*route{
-			{name: v.name + "/send-code", version: v, slots: sending, operate: s.sendCode},
-			{name: v.name + "/validate-code", version: v, slots: validating, operate: s.validateCode},
-		} {
-			path := apiPath + r.name
-			s.handler.POST(path, func(c echo.Context) error {
-				s.serve(c, r, s.admit)
-				return nil
-			})
-			// Echo would answer OPTIONS by itself, and not with an ErrorInfo.
-			s.handler.OPTIONS(path, func(echo.Context) error { return echo.ErrMethodNotAllowed })
-		}
+		s.route(http.MethodPost, apiPath+v.name+"/send-code", &route{version: v, kind: sending, scope: scope, operate: s.sendCode})
+		s.route(http.MethodPost, apiPath+v.name+"/validate-code", &route{version: v, kind: validating, scope: scope, operate: s.validateCode})
 	}
+	s.route(http.MethodGet, sidePath, &route{version: side, kind: looking, scope: sideScope, operate: s.listVerifications})
+	s.route(http.MethodGet, sidePath+"/:id", &route{version: side, kind: looking, scope: sideScope, operate: s.readVerification})
+	s.route(http.MethodPost, sidePath+"/:id/cancel", &route{version: side, kind: looking, scope: sideScope, operate: s.cancelVerification})
 	return s, nil
+}
+
+// route serves r at path, which takes one method.
+func (s *Server) route(method, path string, r *route) {
+	r.name = strings.TrimPrefix(strings.TrimPrefix(path, apiPath), "/")
+	s.handler.Add(method, path, func(c echo.Context) error {
+		s.serve(c, r, s.admit)
+		return nil
+	})
+	// Echo would answer OPTIONS by itself, and not with an ErrorInfo.
+	s.handler.OPTIONS(path, func(echo.Context) error { return echo.ErrMethodNotAllowed })
 }
 
 // apiPath is where the versions of the CAMARA API are.
@@ -108,15 +157,24 @@ const apiPath = "/one-time-password-sms/"
 
 // otherRoute is the route of what no operation serves: it speaks in the words of the version that its path names.
 func otherRoute(served []version, path string) *route {
-	r := &route{name: "other", version: v1}
+	r := &route{name: "other", allow: http.MethodPost, version: v1}
 	rest, _ := strings.CutPrefix(path, apiPath)
 	for _, v := range served {
 		if strings.HasPrefix(rest, v.name+"/") {
 			r.version = v
 		}
 	}
+	if strings.HasPrefix(path, sidePath) {
+		r.version = side
+		if !strings.HasSuffix(path, "/cancel") {
+			r.allow = http.MethodGet
+		}
+	}
 	return r
 }
+
+// Pause makes send-code answer 503 from now on, or with false no longer. Codes that were sent can be checked all the time.
+func (s *Server) Pause(paused bool) { s.paused.Store(paused) }
 
 // Handler is the server without its listener: no TLS, and none of the limits that hold on a connection.
 func (s *Server) Handler() http.Handler { return s.handler }
@@ -147,15 +205,17 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		ErrorLog:                     slog.NewLogLogger(serverLog{s.log.Handler()}, slog.LevelWarn),
 	}
 	l = netutil.LimitListener(l, s.cfg.MaxConnections)
+	arriving := new(arrivals)
+	server.ConnState = arriving.note
 
 	drained := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest+writeTimeout)
 		defer cancel()
-		drained <- server.Shutdown(limited)
+		drained <- s.drain(limited, server, l, arriving)
 	})
 	var err error
-	if s.certificate.Load() == nil {
+	if s.identity.Load() == nil {
 		err = server.Serve(l)
 	} else {
 		server.TLSConfig = s.tlsConfig()
@@ -186,20 +246,3 @@ func (h serverLog) Handle(ctx context.Context, r slog.Record) error {
 	record.AddAttrs(slog.String("said", strings.TrimSpace(said)))
 	return h.Handler.Handle(ctx, record)
 }
-
-// slots bound the requests of one kind that are in work at once.
-type slots struct {
-	limit int64
-	taken atomic.Int64
-}
-
-// take says whether there was a free slot; if so it must be given back.
-func (s *slots) take() bool {
-	if s.taken.Add(1) > s.limit {
-		s.giveBack()
-		return false
-	}
-	return true
-}
-
-func (s *slots) giveBack() { s.taken.Add(-1) }

@@ -415,11 +415,11 @@ func TestTLS(t *testing.T) {
 	before := p.metric("otpgw_http_certificate_expiry_timestamp_seconds")
 	next := p.cfg
 	next.TLSCert, next.TLSKey = writePair(t, 2, -time.Hour, 72*time.Hour)
-	pair, err := httpapi.LoadCertificate(next)
+	pair, err := httpapi.LoadIdentity(next)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.SetCertificate(pair)
+	p.SetIdentity(pair)
 	if serial, _ := presented(&tls.Config{}); serial != 2 {
 		t.Errorf("certificate %d after the change", serial)
 	}
@@ -445,10 +445,10 @@ func TestCertificateRefused(t *testing.T) {
 	} {
 		cfg := httpapi.DefaultConfig()
 		cfg.TLSCert, cfg.TLSKey = pair[0], pair[1]
-		if _, err := httpapi.LoadCertificate(cfg); err == nil || !strings.Contains(err.Error(), pair[0]) {
+		if _, err := httpapi.LoadIdentity(cfg); err == nil || !strings.Contains(err.Error(), pair[0]) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := httpapi.New(cfg, httpapi.Live{}, &codes{}, &sender{}, nil, nil); err == nil {
+		if _, err := httpapi.New(cfg, httpapi.Live{}, httpapi.Parts{Codes: &codes{}, Sender: &sender{}}, nil, nil); err == nil {
 			t.Errorf("%s: a server with it", name)
 		}
 	}
@@ -492,4 +492,32 @@ func TestServerLog(t *testing.T) {
 			t.Errorf("log: %s", log)
 		}
 	})
+}
+
+// A refusal that needs no body does not wait long for one, and keeps the connection where the body is there.
+func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
+	p := newPlant(t)
+	l := loopback(t)
+	p.run(l)
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	began := time.Now()
+	_ = conn.SetDeadline(began.Add(8 * time.Second)) // the body may take 10
+	head := "POST " + sendPath + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\nContent-Length: 5\r\n\r\n"
+	reader := bufio.NewReader(conn)
+	for _, sent := range []string{head + "12345", head + "12345", head} {
+		if _, err := io.WriteString(conn, sent); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatalf("after %s: %v", time.Since(began), err)
+		}
+		if a := check(t, resp); a.status != 401 {
+			t.Errorf("%d", a.status)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -78,6 +79,16 @@ func servedVersions(places []string) ([]version, error) {
 		served = append(served, versions()[n])
 	}
 	return served, nil
+}
+
+// problem is the row for err, and how long the client should wait, as problemOf says; what the version has a row of its own for is
+// that.
+func (v version) problem(err error) (*problem, time.Duration) {
+	p, wait := problemOf(err)
+	if p == quotaExceeded {
+		p = v.quota
+	}
+	return p, wait
 }
 
 // says is the text of p in the words of the version.

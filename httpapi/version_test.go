@@ -75,8 +75,8 @@ func TestVersionsDiffer(t *testing.T) {
 func TestVersion0SendsToE164(t *testing.T) {
 	p := newPlant(t)
 	var asked, sent string
-	p.codes.issue = func(_ context.Context, _, number string) (otpstore.Issued, error) {
-		asked = number
+	p.codes.issue = func(_ context.Context, r otpstore.Request) (otpstore.Issued, error) {
+		asked = r.Number
 		return otpstore.Issued{ID: authID, Code: theCode}, nil
 	}
 	p.sender.send = func(_ context.Context, m smpp.Message) (smpp.Accepted, error) {

@@ -55,7 +55,8 @@ type Backend interface {
 	Update(ctx context.Context, ref Ref, step Step) error
 
 	// Choose is an Update of one of several records. The choice sees those that refs lead to as they stand at one moment, each
-	// once, in the order of the first ref to each; refs that lead to none are passed over, and it runs even when all do.
+	// once, in the order of the first ref to each; refs that lead to none are passed over, and it runs even when all do. It may let calls
+	// of the other methods pass that began later, but none that began earlier.
 	Choose(ctx context.Context, refs []Ref, choice Choice) error
 
 	// Note is an Update that its caller does not wait for: it becomes durable with the next write, no later than 20 ms from now,
@@ -66,6 +67,11 @@ type Backend interface {
 	// Sweep applies step to at most limit records whose newest id is greater than after and of a time before the given one,
 	// oldest first, and gives the newest id of the last, or false when there were fewer.
 	Sweep(ctx context.Context, after Name, before time.Time, limit int, step Step) (last Name, more bool, err error)
+
+	// Page calls visit with committed records, from that whose newest id is from, or with the zero name from the newest, towards the
+	// oldest, until visit gives false or limit records were read; it says whether there are more that were not read. It holds up no
+	// other method; a record that changes meanwhile is seen once, as it was or as it is, or not at all. r is valid during the call only.
+	Page(ctx context.Context, from Name, limit int, visit func(r Record) bool) (more bool, err error)
 
 	// Ready gives nil when Update can be expected to succeed, else why not.
 	Ready() error

@@ -65,7 +65,7 @@ func share(b *testing.B, goroutines int, f func(n int64)) {
 type sent func(ctx context.Context, id string, r otpstore.SendResult) error
 
 func issueAndSend(b *testing.B, s benched, number string, sent sent) otpstore.Issued {
-	i, err := s.Issue(context.Background(), client, number)
+	i, err := s.IssueFor(context.Background(), client, number)
 	if err == nil {
 		err = sent(context.Background(), i.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{i.ID[:18]}, SubmittedAt: time.Now()})
 	}

@@ -1,6 +1,7 @@
 package otpstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 
 const (
 	boltFile    = "otp.db"
-	boltVersion = 1
+	boltVersion = 2
 	lazyWithin  = 20 * time.Millisecond // bound on the age of a job that nobody waits for
 	begunWithin = 10 * time.Second      // bound on the wait for a commit
 )
@@ -100,7 +101,7 @@ func openError(err error) error {
 
 // prepare makes a new file a store, or checks that the file is one that this version reads.
 func prepare(db *bbolt.DB) error {
-	fresh := false
+	fresh, older := false, false
 	err := db.View(func(tx *bbolt.Tx) error {
 		meta, numbers := tx.Bucket(metaBucket), tx.Bucket(numbersBucket)
 		if fresh = meta == nil && numbers == nil; fresh {
@@ -116,21 +117,23 @@ func prepare(db *bbolt.DB) error {
 			return fmt.Errorf("%w: its format is %d, this version knows %d", ErrNewer, version[0], boltVersion)
 		case numbers == nil:
 			return fmt.Errorf("%w: it has no records", ErrCorrupt)
+		default:
+			older = version[0] < boltVersion
 		}
 		return nil
 	})
-	if err != nil || !fresh {
+	if err != nil || !fresh && !older {
 		return err
 	}
 	return db.Update(func(tx *bbolt.Tx) error {
-		meta, err := tx.CreateBucket(metaBucket)
+		meta, err := tx.CreateBucketIfNotExists(metaBucket)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.CreateBucket(numbersBucket); err != nil {
+		if _, err := tx.CreateBucketIfNotExists(numbersBucket); err != nil {
 			return err
 		}
-		return meta.Put(versionKey, []byte{boltVersion})
+		return meta.Put(versionKey, []byte{boltVersion}) // older programs do not read what is written from now on
 	})
 }
 
@@ -165,12 +168,12 @@ func (b *Bolt) Claim(_ context.Context, id KeyID) (KeyID, error) {
 
 // Update implements [Backend].
 func (b *Bolt) Update(ctx context.Context, ref Ref, step Step) error {
-	return b.wait(ctx, func(t *table, now time.Time) (bool, error) { return t.update(now, ref, step) })
+	return b.wait(ctx, false, func(t *table, now time.Time) (bool, error) { return t.update(now, ref, step) })
 }
 
 // Choose implements [Backend].
 func (b *Bolt) Choose(ctx context.Context, refs []Ref, choice Choice) error {
-	return b.wait(ctx, func(t *table, now time.Time) (bool, error) { return t.choose(now, refs, choice) })
+	return b.wait(ctx, true, func(t *table, now time.Time) (bool, error) { return t.choose(now, refs, choice) })
 }
 
 // Note implements [Backend].
@@ -185,7 +188,7 @@ func (b *Bolt) Note(ctx context.Context, ref Ref, step Step, done func(error)) e
 func (b *Bolt) Sweep(ctx context.Context, after Name, before time.Time, limit int, step Step) (Name, bool, error) {
 	var last Name
 	var more bool
-	err := b.wait(ctx, func(t *table, now time.Time) (changed bool, err error) {
+	err := b.wait(ctx, false, func(t *table, now time.Time) (changed bool, err error) {
 		last, more, changed, err = t.sweep(now, after, before, limit, step)
 		return changed, err
 	})
@@ -195,10 +198,57 @@ func (b *Bolt) Sweep(ctx context.Context, after Name, before time.Time, limit in
 	return last, more, nil
 }
 
+// pageReads bounds the records that are read in one transaction: the file keeps what a reader may still see.
+const pageReads = 512
+
+// Page implements [Backend].
+func (b *Bolt) Page(ctx context.Context, from Name, limit int, visit func(r Record) bool) (more bool, err error) {
+	inclusive := true
+	for more = true; more && limit > 0; {
+		if err := ctx.Err(); err != nil {
+			return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		n, stopped := min(limit, pageReads), false
+		limit -= n
+		err := b.db.View(func(tx *bbolt.Tx) error {
+			c := tx.Bucket(numbersBucket).Cursor()
+			k, v := seekBack(c, from, inclusive)
+			for ; k != nil && n > 0 && !stopped; n-- {
+				copy(from[:], k)
+				stopped = !visit(read(k, v))
+				k, v = c.Prev()
+			}
+			more = k != nil && !stopped
+			return nil
+		})
+		if err != nil {
+			return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		inclusive = false
+	}
+	return more, nil
+}
+
+// seekBack finds the last record whose key is not after from, or with the zero name the last of all.
+func seekBack(c *bbolt.Cursor, from Name, inclusive bool) (k, v []byte) {
+	if from == (Name{}) {
+		return c.Last()
+	}
+	k, v = c.Seek(from[:])
+	if k == nil {
+		k, v = c.Last()
+	} else if inclusive && bytes.Equal(k, from[:]) {
+		return k, v
+	} else {
+		k, v = c.Prev()
+	}
+	return k, v
+}
+
 // wait queues a job and waits for its commit.
-func (b *Bolt) wait(ctx context.Context, apply func(*table, time.Time) (bool, error)) error {
+func (b *Bolt) wait(ctx context.Context, yields bool, apply func(*table, time.Time) (bool, error)) error {
 	outcome := make(chan error, 1)
-	j := &job{apply: apply, done: func(err error) { outcome <- err }, waited: true}
+	j := &job{apply: apply, done: func(err error) { outcome <- err }, waited: true, yields: yields}
 	if err := b.queue.put(ctx, j); err != nil {
 		return err
 	}

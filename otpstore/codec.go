@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The body of a record, as far as its names do not say it already: an octet that is 1 where a code is pending, failures, time of
-// the last one, then the codes in the order of their ids. Figures are varints; times are microseconds, absolute first, then by their distance from the time of issue;
+// The body of a record, as far as its names do not say it already: an octet with bit 0 set where a code is pending and bit 1 where one counts in a scope, the failures of each client,
+// then the codes in the order of their ids. Figures are varints; times are microseconds, absolute first, then by their distance from the time of issue;
 // strings have their length before them. The seal, an HMAC over all before it, makes the end.
 
 const (
@@ -46,26 +46,52 @@ func (k *keyring) unseal(r Record) (Record, bool) {
 // settled reports whether r, unsealed, has no code that is pending, at less cost than opening it.
 func (r Record) settled() bool {
 	f, ok := r.frame()
-	return ok && len(f.body) > 0 && f.body[0] == 0
+	return ok && len(f.body) > 0 && f.body[0]&1 == 0
+}
+
+// scoped reports whether r, unsealed, has a code that counts in a scope.
+func (r Record) scoped() bool {
+	f, ok := r.frame()
+	return ok && len(f.body) > 0 && f.body[0]&2 != 0
 }
 
 func encode(n number) Record {
 	ids := make([]Name, len(n.codes))
 	messages := make([]Name, 0, len(n.codes))
 	body := make([]byte, 0, 160*len(n.codes))
-	body = append(body, flag(slices.ContainsFunc(n.codes, func(c code) bool { return c.state == pending })))
-	body = binary.AppendUvarint(body, uint64(n.failures))
-	body = appendMoment(body, n.lastFailure, time.UnixMicro(0))
+	open := flag(slices.ContainsFunc(n.codes, func(c code) bool { return c.state == pending }))
+	counted := flag(slices.ContainsFunc(n.codes, func(c code) bool { return len(c.scopes) > 0 }))
+	body = append(body, open|counted<<1)
+	body = binary.AppendUvarint(body, uint64(len(n.failures)))
+	for _, f := range n.failures {
+		body = appendText(body, f.client)
+		body = append(body, byte(f.count), byte(f.most))
+		body = appendSpan(body, f.window)
+		body = appendMoment(body, f.last, time.UnixMicro(0))
+	}
 	for i, c := range n.codes {
 		ids[i] = c.id
-		body = append(body, byte(c.state), byte(c.attempts), byte(c.maxAttempts))
-		body = binary.AppendUvarint(body, uint64(c.ttl.Microseconds()))
+		body = append(body, byte(c.state), byte(c.attempts), byte(c.terms.MaxAttempts))
+		body = appendSpan(body, c.terms.TTL)
 		body = binary.AppendUvarint(body, uint64(c.issued.UnixMicro()))
 		for _, t := range [...]time.Time{c.submitted, c.accepted, c.expires, c.finished} {
 			body = appendMoment(body, t, c.issued)
 		}
 		body = appendText(body, c.client)
 		body = appendText(body, c.smsc)
+		body = appendText(body, c.masked)
+		body = appendText(body, c.terms.Name)
+		body = append(body, byte(c.terms.MaxFailures), flag(c.key != Name{}), byte(len(c.scopes)))
+		body = appendSpan(body, c.terms.FailureWindow)
+		body = appendSpan(body, c.terms.SendWindow)
+		if c.key != (Name{}) {
+			body = append(body, c.key[:]...)
+			body = append(body, c.digest[:]...)
+		}
+		for _, s := range c.scopes {
+			body = binary.BigEndian.AppendUint64(body, s.name)
+			body = appendSpan(body, s.window)
+		}
 		if c.state.verifiable() {
 			body = append(body, c.mac[:]...)
 		}
@@ -82,6 +108,11 @@ func encode(n number) Record {
 		}
 	}
 	return NewRecord(n.index, ids, messages, body)
+}
+
+// appendSpan writes a duration in microseconds.
+func appendSpan(b []byte, d time.Duration) []byte {
+	return binary.AppendUvarint(b, uint64(d.Microseconds()))
 }
 
 // appendMoment writes 0 for the zero time, else one more than the distance.
@@ -113,18 +144,31 @@ func decode(r Record) (number, bool) {
 	d := decoder{text: string(f.body)}
 	d.octet() // for settled
 	n := number{index: f.number, codes: make([]code, 0, len(f.ids)/16)}
-	n.failures = int(d.count(1 << 20))
-	n.lastFailure = d.moment(0)
+	var older failures // of the first version: of nobody in particular
+	if r[0] == firstVersion {
+		older.count, older.last = int(d.count(1<<20)), d.moment(0)
+	} else {
+		for range d.count(maxFailing) {
+			n.failures = append(n.failures, failures{
+				client: d.string(), count: int(d.octet()), most: int(d.octet()), window: d.span(), last: d.moment(0),
+			})
+		}
+	}
 	for id := range each(f.ids) {
 		c := code{id: id}
-		c.state, c.attempts, c.maxAttempts = state(d.octet()), int(d.octet()), int(d.octet())
-		c.ttl = time.Duration(d.count(uint64(time.Hour.Microseconds()))) * time.Microsecond
+		c.state, c.attempts, c.terms.MaxAttempts = state(d.octet()), int(d.octet()), int(d.octet())
+		c.terms.TTL = d.span()
 		issued := int64(d.count(1 << 62))
 		c.issued = time.UnixMicro(issued).UTC()
 		for _, t := range [...]*time.Time{&c.submitted, &c.accepted, &c.expires, &c.finished} {
 			*t = d.moment(issued)
 		}
 		c.client, c.smsc = d.string(), d.string()
+		if r[0] == firstVersion {
+			c.terms = firstTerms(c.terms)
+		} else {
+			c.extra(&d)
+		}
 		if c.state.verifiable() {
 			copy(c.mac[:], d.take(len(c.mac)))
 		}
@@ -138,12 +182,47 @@ func decode(r Record) (number, bool) {
 				c.messages = append(c.messages, m)
 			}
 		}
-		if d.bad || c.state < pending || c.state > elapsed {
+		if d.bad || c.state < pending || c.state > canceled {
 			return number{}, false
 		}
 		n.codes = append(n.codes, c)
 	}
+	if older.count > 0 { // each client that it may have been is held to it
+		for _, c := range n.codes {
+			n = n.failed(older.last, failures{c.client, min(older.count, 255), older.last, c.terms.MaxFailures, c.terms.FailureWindow})
+		}
+	}
 	return n, !d.bad && len(d.text) == 0
+}
+
+// extra reads what the second version of a record added to a code.
+func (c *code) extra(d *decoder) {
+	c.masked, c.terms.Name = d.string(), d.string()
+	c.terms.MaxFailures = int(d.octet())
+	named, scopes := d.octet(), int(d.octet())
+	c.terms.FailureWindow, c.terms.SendWindow = d.span(), d.span()
+	if named != 0 {
+		copy(c.key[:], d.take(len(c.key)))
+		copy(c.digest[:], d.take(len(c.digest)))
+	}
+	if scopes > maxScopes {
+		d.bad = true
+	}
+	for range scopes {
+		if d.bad {
+			return
+		}
+		var name [8]byte
+		copy(name[:], d.take(len(name)))
+		c.scopes = append(c.scopes, scope{binary.BigEndian.Uint64(name[:]), d.span()})
+	}
+}
+
+// firstTerms are those that were kept elsewhere when the first version was written.
+func firstTerms(t Terms) Terms {
+	usual := DefaultPolicy().Terms()
+	t.MaxFailures, t.FailureWindow, t.SendWindow = usual.MaxFailures, usual.FailureWindow, usual.SendWindow
+	return t
 }
 
 // A decoder takes values off the front of a text. After the first that is not there, bad is true and all are zero.
@@ -189,6 +268,11 @@ func (d *decoder) count(limit uint64) uint64 {
 		return 0
 	}
 	return v
+}
+
+// span reads a duration of 720 hours at most.
+func (d *decoder) span() time.Duration {
+	return time.Duration(d.count(uint64((720 * time.Hour).Microseconds()))) * time.Microsecond
 }
 
 func (d *decoder) string() string { return d.take(int(d.count(math.MaxInt32))) }

@@ -25,6 +25,9 @@ func TestPolicyRanges(t *testing.T) {
 		"resend_after":   {func(p *otpstore.Policy) { p.ResendAfter = -1 }, func(p *otpstore.Policy) { p.ResendAfter = p.SendWindow + 1 }},
 		"max_failures":   {func(p *otpstore.Policy) { p.MaxFailures = 0 }, func(p *otpstore.Policy) { p.MaxFailures = 101 }},
 		"failure_window": {func(p *otpstore.Policy) { p.FailureWindow = 0 }, func(p *otpstore.Policy) { p.FailureWindow = 721 * time.Hour }},
+		"alphabet":       {func(p *otpstore.Policy) { p.Alphabet = "" }, func(p *otpstore.Policy) { p.Alphabet = "emoji" }},
+		"day_limit":      {func(p *otpstore.Policy) { p.DayLimit = -1 }, func(p *otpstore.Policy) { p.DayLimit = 101 }},
+		"number_limit":   {func(p *otpstore.Policy) { p.NumberLimit = 0 }, func(p *otpstore.Policy) { p.NumberLimit = 101 }},
 		"retention":      {func(p *otpstore.Policy) { p.Retention = 0 }, func(p *otpstore.Policy) { p.Retention = 721 * time.Hour }},
 	} {
 		for _, f := range spoil {
@@ -35,8 +38,30 @@ func TestPolicyRanges(t *testing.T) {
 			}
 		}
 	}
-	if err := (otpstore.Policy{}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 4 {
+	if err := (otpstore.Policy{}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 6 {
 		t.Errorf("not all problems at once: %v", err)
+	}
+}
+
+// A code has 20 bits, or it is said aloud that it has not.
+func TestShortCodes(t *testing.T) {
+	for _, row := range []struct {
+		alphabet string
+		length   int
+		short    bool
+		ok       bool
+	}{
+		{"digits", 5, false, false}, {"digits", 6, false, true}, {"digits", 4, true, true}, {"digits", 3, true, false},
+		{"letters", 4, false, false}, {"letters", 5, false, true}, {"alphanumeric", 4, false, false}, {"alphanumeric", 5, false, true},
+	} {
+		terms := otpstore.DefaultPolicy().Terms()
+		terms.Name, terms.Alphabet, terms.Length, terms.AllowShort = "x", row.alphabet, row.length, row.short
+		if err := terms.Validate(); (err == nil) != row.ok {
+			t.Errorf("%+v: %v", row, err)
+		}
+	}
+	if err := otpstore.DefaultPolicy().Terms().Validate(); err == nil || !strings.HasPrefix(err.Error(), "name = ") {
+		t.Errorf("terms without a name: %v", err)
 	}
 }
 

@@ -18,6 +18,20 @@ var (
 	ErrNotFound = errors.New("no such verification")
 )
 
+// Answers of [Store.Issue] and [Store.Cancel] besides.
+var (
+	// ErrKeyReused says that the request's key was used for something else to the same number.
+	ErrKeyReused = errors.New("idempotency key was used for another request")
+	// ErrInWork says that the request of that key has no outcome yet.
+	ErrInWork = errors.New("request of this idempotency key is in work")
+	// ErrNoOutcome says that nobody knows what became of the request of that key.
+	ErrNoOutcome = errors.New("outcome of the request of this idempotency key is unknown")
+	// ErrFinished says that a verification has ended in another way already.
+	ErrFinished = errors.New("verification has ended")
+	// ErrCursor says that a cursor is none that a list gave.
+	ErrCursor = errors.New("not a cursor")
+)
+
 // Failures of the store itself.
 var (
 	// ErrUnavailable says that the store could not do it now. Nothing was revealed; the change may or may not be kept.
@@ -32,9 +46,9 @@ var (
 	ErrWrongKey = errors.New("written under another key")
 )
 
-// A LimitError is the refusal of a code by one of the limits of a number. Nothing was counted.
+// A LimitError is the refusal of a code by one of the limits. Nothing was counted.
 type LimitError struct {
-	Limit      string        // "send_limit", "resend_after" or "max_failures"
+	Limit      string        // "send_limit", "resend_after", "day_limit", "max_failures", "number_limit", "number_day_limit" or that of a Budget
 	RetryAfter time.Duration // until this limit would let a code through, greater than 0
 }
 

@@ -99,3 +99,8 @@ func FlipRecordBit(path string, octet int, bit uint) error {
 		return err
 	}), db.Close())
 }
+
+// IssueFor asks for a code under the store's own terms.
+func (s *Store) IssueFor(ctx context.Context, client, number string) (Issued, error) {
+	return s.Issue(ctx, Request{Client: client, Number: number, Terms: s.policy.Load().Terms()})
+}

@@ -159,6 +159,19 @@ func (r *keyring) number(number string) (n Name) {
 	return n
 }
 
+// request is the name of a client's request: nothing is kept of the key itself.
+func (r *keyring) request(client, key string) (n Name) {
+	b := make([]byte, 0, 128)
+	b = append(b, "key/v1"...)
+	for _, s := range [...]string{client, key} {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+		b = append(b, s...)
+	}
+	sum := r.codes.sum(b)
+	copy(n[:], sum[:])
+	return n
+}
+
 // code binds a code to its id and client.
 func (r *keyring) code(id, client, code string) [sha256.Size]byte {
 	b := make([]byte, 0, 128)

@@ -23,9 +23,11 @@ import (
 // codes for every question.
 type model struct {
 	policy  otpstore.Policy
-	codes   []*modelCode // of all numbers, oldest first
-	failed  map[string]modelFailures
-	orphans []modelOrphan // oldest first
+	terms   map[string]otpstore.Terms // of each client
+	budget  otpstore.Budget           // of client a
+	codes   []*modelCode              // of all numbers, oldest first
+	failed  map[string]modelFailures  // by client and number
+	orphans []modelOrphan             // oldest first
 }
 
 type modelOrphan struct {
@@ -42,6 +44,7 @@ type modelFailures struct {
 type modelCode struct {
 	otpstore.Issued
 	client, number string
+	key, digest    string
 	issued         time.Time
 	expires        time.Time
 	state          string // as Verification.State, but never "elapsed" before a verdict said so
@@ -50,32 +53,74 @@ type modelCode struct {
 	receipt        string // state of the last that counted
 }
 
-func (m *model) failures(number string, now time.Time) int {
-	if f := m.failed[number]; now.Sub(f.last) < m.policy.FailureWindow {
+func (m *model) failures(client, number string, now time.Time) int {
+	if f := m.failed[client+number]; now.Sub(f.last) < m.terms[client].FailureWindow {
 		return f.count
 	}
 	return 0
 }
 
-func (m *model) refusal(number string, now time.Time) string {
-	if m.failures(number, now) >= m.policy.MaxFailures {
+func (m *model) refusal(client, number string, now time.Time) string {
+	terms := m.terms[client]
+	if m.failures(client, number, now) >= terms.MaxFailures {
 		return "max_failures"
 	}
-	count := 0
-	var last time.Time
-	for _, c := range m.codes {
-		if c.number == number && c.state != "discarded" && now.Sub(c.issued) < m.policy.SendWindow {
-			count++
-			last = c.issued
+	within := func(window time.Duration, client string) (count int) {
+		for _, c := range m.codes {
+			if c.number == number && (client == "" || c.client == client) && c.state != "discarded" && now.Sub(c.issued) < window {
+				count++
+			}
 		}
+		return count
 	}
+	const day = 24 * time.Hour
 	switch {
-	case count >= m.policy.SendLimit:
+	case within(terms.SendWindow, client) >= terms.SendLimit:
 		return "send_limit"
-	case count > 0 && now.Sub(last) < m.policy.ResendAfter:
+	case terms.DayLimit > 0 && within(day, client) >= terms.DayLimit:
+		return "day_limit"
+	case within(m.policy.SendWindow, "") >= m.policy.NumberLimit:
+		return "number_limit"
+	case m.policy.NumberDayLimit > 0 && within(day, "") >= m.policy.NumberDayLimit:
+		return "number_day_limit"
+	case within(terms.ResendAfter, client) > 0:
 		return "resend_after"
 	}
 	return ""
+}
+
+// repeated gives the code that a request with that key is again.
+func (m *model) repeated(client, number, key, digest string, now time.Time) (*modelCode, error) {
+	for _, c := range m.codes {
+		if key == "" || c.client != client || c.number != number || c.key != key || c.state == "discarded" {
+			continue
+		}
+		switch {
+		case c.digest != digest:
+			return nil, otpstore.ErrKeyReused
+		case c.state == "unknown", c.state == "pending" && m.late(c, now):
+			return nil, otpstore.ErrNoOutcome
+		case c.state == "pending":
+			return nil, otpstore.ErrInWork
+		}
+		return c, nil
+	}
+	return nil, nil
+}
+
+// late says that the outcome of c did not come while c could have been sent.
+func (m *model) late(c *modelCode, now time.Time) bool {
+	return !now.Before(c.issued.Add(m.terms[c.client].TTL + otpstore.Acceptance))
+}
+
+// spent counts the codes of the budget within a window.
+func (m *model) spent(now time.Time, window time.Duration) (count int) {
+	for _, c := range m.codes {
+		if c.client == "a" && c.state != "discarded" && now.Sub(c.issued) < window {
+			count++
+		}
+	}
+	return count
 }
 
 func (m *model) accept(c *modelCode, now time.Time) {
@@ -98,7 +143,7 @@ func (m *model) verdict(c *modelCode, client, code string, now time.Time) error 
 	switch {
 	case c.client != client, slices.Contains([]string{"pending", "unknown", "discarded"}, c.state):
 		return otpstore.ErrNotFound
-	case c.state == "used", c.state == "replaced", c.state == "elapsed":
+	case c.state == "used", c.state == "replaced", c.state == "elapsed", c.state == "canceled":
 		return otpstore.ErrExpired
 	case c.state == "locked":
 		return otpstore.ErrFailed
@@ -106,17 +151,18 @@ func (m *model) verdict(c *modelCode, client, code string, now time.Time) error 
 		c.state = "elapsed"
 		return otpstore.ErrExpired
 	}
-	failures := m.failures(c.number, now)
+	terms, who := m.terms[c.client], c.client+c.number
+	failures := m.failures(c.client, c.number, now)
 	switch {
-	case failures >= m.policy.MaxFailures:
+	case failures >= terms.MaxFailures:
 	case code == c.Code:
 		c.state = "used"
-		delete(m.failed, c.number)
+		delete(m.failed, who)
 		return nil
 	default:
 		c.wrong++
-		m.failed[c.number] = modelFailures{failures + 1, now}
-		if c.wrong < m.policy.MaxAttempts && failures+1 < m.policy.MaxFailures {
+		m.failed[who] = modelFailures{failures + 1, now}
+		if c.wrong < terms.MaxAttempts && failures+1 < terms.MaxFailures {
 			return otpstore.ErrWrongCode
 		}
 	}
@@ -224,11 +270,17 @@ func checkModel(t *testing.T, rt *rapid.T) {
 		rt.Fatal(err)
 	}
 	m := &model{failed: map[string]modelFailures{}, policy: otpstore.Policy{
-		Length: 6, TTL: 5 * time.Minute, MaxAttempts: rapid.IntRange(2, 4).Draw(rt, "max_attempts"),
+		Length: 6, Alphabet: "digits", TTL: 5 * time.Minute, MaxAttempts: rapid.IntRange(2, 4).Draw(rt, "max_attempts"),
 		SendLimit: rapid.IntRange(1, 6).Draw(rt, "send_limit"), SendWindow: 20 * time.Minute,
-		ResendAfter: time.Duration(rapid.IntRange(0, 1).Draw(rt, "resend_after")) * time.Minute,
+		ResendAfter: time.Duration(rapid.IntRange(0, 1).Draw(rt, "resend_after")) * time.Minute, DayLimit: rapid.IntRange(0, 8).Draw(rt, "day_limit"),
+		NumberLimit: rapid.IntRange(2, 9).Draw(rt, "number_limit"), NumberDayLimit: rapid.IntRange(0, 12).Draw(rt, "number_day_limit"),
 		MaxFailures: rapid.IntRange(2, 6).Draw(rt, "max_failures"), FailureWindow: 40 * time.Minute, Retention: 240 * time.Hour,
 	}}
+	special := m.policy.Terms()
+	special.Name, special.Alphabet, special.TTL, special.MaxAttempts = "special", "letters", 2*time.Minute, rapid.IntRange(2, 4).Draw(rt, "b_max_attempts")
+	special.SendLimit, special.SendWindow = rapid.IntRange(1, 6).Draw(rt, "b_send_limit"), time.Hour
+	m.terms = map[string]otpstore.Terms{"a": m.policy.Terms(), "b": special}
+	m.budget = otpstore.Budget{Limit: "client_budget", Scope: "client/a", Max: rapid.IntRange(2, 12).Draw(rt, "budget"), Window: 64 * time.Minute}
 	clients, numbers := []string{"a", "b"}, []string{"+3461", "+3462"}
 	s := open(t, dir, m.policy, nil)
 	defer func() { s.stop() }()
@@ -246,23 +298,68 @@ func checkModel(t *testing.T, rt *rapid.T) {
 	rt.Repeat(map[string]func(*rapid.T){
 		"issue": func(rt *rapid.T) {
 			client, number := rapid.SampledFrom(clients).Draw(rt, "client"), rapid.SampledFrom(numbers).Draw(rt, "number")
-			want := m.refusal(number, time.Now())
-			i, err := s.Issue(context.Background(), client, number)
+			key, digest := rapid.SampledFrom([]string{"", "", "k"}).Draw(rt, "key"), rapid.SampledFrom([]string{"x", "y"}).Draw(rt, "digest")
+			r := otpstore.Request{Client: client, Number: number, Masked: "+34*", Terms: m.terms[client], Key: key, Digest: [32]byte{digest[0]}}
+			if client == "a" {
+				r.Budgets = []otpstore.Budget{m.budget}
+			}
+			now := time.Now()
+			want := m.refusal(client, number, now)
+			old, trouble := m.repeated(client, number, key, digest, now)
+			i, err := s.Issue(context.Background(), r)
 			got := ""
 			var limit *otpstore.LimitError
-			if errors.As(err, &limit) {
+			switch {
+			case errors.As(err, &limit):
 				got = limit.Limit
-				if now := time.Now(); m.refusal(number, now.Add(limit.RetryAfter-time.Microsecond)) != got || m.refusal(number, now.Add(limit.RetryAfter)) == got {
-					rt.Fatalf("%s: retry after %s", got, limit.RetryAfter)
+			case !errors.Is(err, trouble):
+				rt.Fatalf("error %v, want %v", err, trouble)
+			}
+			if got == m.budget.Limit { // judged first; a slot that has begun to leave the window counts in full
+				if most := m.spent(now, m.budget.Window*65/64+time.Second); most < m.budget.Max {
+					rt.Fatalf("%d codes in the window, and the budget of %d is spent", most, m.budget.Max)
 				}
-			} else {
-				check(rt, err)
+				return
+			}
+			if least := m.spent(now, m.budget.Window); client == "a" && least >= m.budget.Max {
+				rt.Fatalf("%d codes in the window, and the budget of %d is not spent: %v", least, m.budget.Max, err)
+			}
+			switch {
+			case trouble != nil:
+				return
+			case old != nil:
+				if !i.Replayed || i.ID != old.ID || i.Code != "" {
+					rt.Fatalf("a repeated request got %+v, want %s", i, old.ID)
+				}
+				return
 			}
 			if got != want {
 				rt.Fatalf("refused by %q, want %q", got, want)
 			}
+			if limit != nil && (m.refusal(client, number, now.Add(limit.RetryAfter-time.Microsecond)) != got || m.refusal(client, number, now.Add(limit.RetryAfter)) == got) {
+				rt.Fatalf("%s: retry after %s", got, limit.RetryAfter)
+			}
 			if err == nil {
-				m.codes = append(m.codes, &modelCode{Issued: i, client: client, number: number, issued: time.Now(), expires: i.ExpiresAt, state: "pending"})
+				for _, c := range m.codes { // the next write to a number settles what nobody settled
+					if c.number == number && c.state == "pending" && m.late(c, now) {
+						c.state = "unknown"
+					}
+				}
+				m.codes = append(m.codes, &modelCode{
+					Issued: i, client: client, number: number, key: key, digest: digest, issued: now, expires: i.ExpiresAt, state: "pending",
+				})
+			}
+		},
+		"cancel": func(rt *rapid.T) {
+			c := code(rt)
+			changed, err := s.Cancel(context.Background(), c.client, c.ID)
+			switch live := c.state == "live" && time.Now().Before(c.expires); {
+			case live && (!changed || err != nil), c.state == "canceled" && (changed || err != nil):
+				rt.Fatalf("canceled a code that is %s: %t, %v", c.state, changed, err)
+			case live:
+				c.state = "canceled"
+			case c.state != "canceled" && (changed || err == nil):
+				rt.Fatalf("canceled a code that is %s: %t, %v", c.state, changed, err)
 			}
 		},
 		"sent": func(rt *rapid.T) {
@@ -282,8 +379,9 @@ func checkModel(t *testing.T, rt *rapid.T) {
 				m.answer(c, id, now)
 			case c.state == "pending":
 				m.answer(c, id, now)
-				c.expires = now.Add(m.policy.TTL)
-				if latest := c.issued.Add(otpstore.Acceptance + m.policy.TTL); latest.Before(c.expires) {
+				ttl := m.terms[c.client].TTL
+				c.expires = now.Add(ttl)
+				if latest := c.issued.Add(otpstore.Acceptance + ttl); latest.Before(c.expires) {
 					c.expires = latest
 				}
 				m.accept(c, now)
@@ -300,7 +398,7 @@ func checkModel(t *testing.T, rt *rapid.T) {
 			want := m.deliver(r, time.Now())
 			got, err := s.Delivered(context.Background(), r)
 			check(rt, err)
-			if got != want {
+			if got.ID, got.Client = "", ""; got != want {
 				rt.Fatalf("receipt: %+v, want %+v", got, want)
 			}
 		},

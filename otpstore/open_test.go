@@ -130,7 +130,7 @@ func TestFilesThatAreNoStore(t *testing.T) {
 	t.Run("newer", func(t *testing.T) {
 		dir := t.TempDir()
 		open(t, dir, policy(), nil).close()
-		if err := otpstore.SetVersion(filepath.Join(dir, otpstore.BoltFile), 2); err != nil {
+		if err := otpstore.SetVersion(filepath.Join(dir, otpstore.BoltFile), 3); err != nil {
 			t.Fatal(err)
 		}
 		refuse(t, otpstore.Config{Dir: dir}, otpstore.ErrNewer)
@@ -211,7 +211,7 @@ func TestFailStop(t *testing.T) {
 					t.Errorf("note: %v", note)
 				}
 				s.verify(right, right.Code, otpstore.ErrUnavailable)
-				if _, err := s.Issue(t.Context(), client, phone); !errors.Is(err, otpstore.ErrUnavailable) {
+				if _, err := s.IssueFor(t.Context(), client, phone); !errors.Is(err, otpstore.ErrUnavailable) {
 					t.Errorf("Issue: %v", err)
 				}
 				if err := s.Sent(t.Context(), right.ID, otpstore.SendResult{}); !errors.Is(err, otpstore.ErrUnavailable) {

@@ -24,13 +24,14 @@ const (
 	replaced                  // a newer code of the same client was accepted
 	locked                    // tries used up
 	elapsed                   // its time is over
+	canceled                  // its client wants it no more
 )
 
 func (s state) String() string {
-	if s < pending || s > elapsed {
+	if s < pending || s > canceled {
 		return "invalid"
 	}
-	return [...]string{"pending", "live", "unknown", "used", "replaced", "locked", "elapsed"}[s-pending]
+	return [...]string{"pending", "live", "unknown", "used", "replaced", "locked", "elapsed", "canceled"}[s-pending]
 }
 
 // verifiable reports whether a right code may still be right.
@@ -38,10 +39,29 @@ func (s state) verifiable() bool { return s == pending || s == live }
 
 // A number is the aggregate: all that the rules know of one phone number.
 type number struct {
-	index       Name
-	codes       []code // oldest first
-	failures    int    // wrong codes in a row, over all codes and clients
-	lastFailure time.Time
+	index    Name
+	codes    []code     // oldest first
+	failures []failures // by client, the latest last
+}
+
+// failures are the wrong codes in a row of one client, over all its codes.
+type failures struct {
+	client string
+	count  int
+	last   time.Time
+	most   int           // so many lock the client out
+	window time.Duration // for which they count, and the lock holds
+}
+
+// over reports whether they count no longer.
+func (f failures) over(now time.Time) bool { return now.Sub(f.last) >= f.window }
+
+// lockedUntil is the end of the lock, and not after now when there is none.
+func (f failures) lockedUntil() time.Time {
+	if f.count < f.most {
+		return time.Time{}
+	}
+	return f.last.Add(f.window)
 }
 
 // A code is one verification.
@@ -50,9 +70,11 @@ type code struct {
 	client      string
 	mac         [sha256.Size]byte // stored as long as it is verifiable
 	state       state
-	attempts    int // wrong codes so far
-	maxAttempts int // as the policy was when it was issued
-	ttl         time.Duration
+	attempts    int   // wrong codes so far
+	terms       Terms // that it was issued under; of them only what matters later: see codec.go
+	masked      string
+	key, digest Name    // of the request that asked for it; zero: it had no name
+	scopes      []scope // that it counts in
 	issued      time.Time
 	submitted   time.Time
 	accepted    time.Time
@@ -91,7 +113,7 @@ func (c code) end() time.Time {
 	case c.state == live:
 		return c.expires
 	}
-	return c.issued.Add(c.ttl + acceptance)
+	return c.issued.Add(c.terms.TTL + acceptance)
 }
 
 // open reports whether nothing is known yet of the messages of c.
@@ -114,6 +136,16 @@ func (n number) is(id Name, s state) bool {
 	return i >= 0 && n.codes[i].state == s
 }
 
+// holder is the verification that has a message, and its client.
+func (n number) holder(smsc, message string) (id, client string) {
+	for _, c := range slices.Backward(n.codes) {
+		if c.place(smsc, message) >= 0 {
+			return c.id.id(), c.client
+		}
+	}
+	return "", ""
+}
+
 // knows reports whether a message of n has that id.
 func (n number) knows(smsc, id string) bool {
 	return id != "" && slices.ContainsFunc(n.codes, func(c code) bool { return c.place(smsc, id) >= 0 })
@@ -134,27 +166,47 @@ func (n number) with(i int, c code) number {
 	return n
 }
 
-// lockedUntil is the end of the lock by failures in a row, and not after now when there is none.
-func (n number) lockedUntil(p Policy) time.Time {
-	if n.failures < p.MaxFailures {
-		return time.Time{}
+// failuresOf are those of a client.
+func (n number) failuresOf(client string) failures {
+	for _, f := range n.failures {
+		if f.client == client {
+			return f
+		}
 	}
-	return n.lastFailure.Add(p.FailureWindow)
+	return failures{client: client}
 }
 
-// tidy drops what can no longer matter.
-func tidy(now time.Time, p Policy, n number) number {
-	if n.failures > 0 && now.Sub(n.lastFailure) >= p.FailureWindow {
-		n.failures, n.lastFailure = 0, time.Time{}
+// failed is n with other failures of a client, or without any where their count is 0. Where there would be those of too many clients, the
+// oldest that lock nobody go.
+func (n number) failed(now time.Time, f failures) number {
+	n.failures = slices.DeleteFunc(slices.Clone(n.failures), func(old failures) bool { return old.client == f.client })
+	if f.count == 0 {
+		return n
 	}
-	n.codes = slices.DeleteFunc(slices.Clone(n.codes), func(c code) bool { return now.Sub(c.end()) >= p.memory() })
+	if len(n.failures) >= maxFailing {
+		i := slices.IndexFunc(n.failures, func(old failures) bool { return !now.Before(old.lockedUntil()) })
+		n.failures = slices.Delete(n.failures, max(i, 0), max(i, 0)+1)
+	}
+	n.failures = append(n.failures, f)
+	return n
+}
+
+// tidy drops what can no longer matter, and settles what nobody will settle.
+func tidy(now time.Time, p Policy, n number) number {
+	n.failures = slices.DeleteFunc(slices.Clone(n.failures), func(f failures) bool { return f.over(now) })
+	n.codes = slices.DeleteFunc(slices.Clone(n.codes), func(c code) bool {
+		return now.Sub(c.end()) >= max(p.memory(), c.terms.memory())
+	})
 	for i, c := range n.codes {
-		if c.state == live && c.at(now) == elapsed {
+		switch {
+		case c.state == live && c.at(now) == elapsed:
 			n.codes[i] = c.finish(elapsed, c.expires)
+		case c.state == pending && !now.Before(c.end()): // its outcome could not be written down
+			n.codes[i] = c.finish(unknown, c.end())
 		}
 	}
 	for i := 0; i < len(n.codes) && len(n.codes) >= maxCodes; {
-		if c := n.codes[i]; c.counts(now, p.SendWindow) || now.Before(c.end()) {
+		if c := n.codes[i]; c.counts(now, max(p.SendWindow, c.terms.SendWindow, day)) || now.Before(c.end()) {
 			i++
 		} else {
 			n.codes = slices.Delete(n.codes, i, i+1)
@@ -163,30 +215,78 @@ func tidy(now time.Time, p Policy, n number) number {
 	return n
 }
 
-// issue reserves code c for n, unless a limit refuses it: then nothing changes. c brings its id, client and mac.
-func issue(now time.Time, p Policy, n number, c code) (number, *LimitError) {
+const day = 24 * time.Hour
+
+// A limit bounds the codes issued within a time.
+type limit struct {
+	name   string
+	most   int // 0: any number
+	window time.Duration
+}
+
+// refuses says that codes, oldest first, leave no room for another.
+func (l limit) refuses(now time.Time, codes []code) *LimitError {
+	if l.most == 0 {
+		return nil
+	}
+	counted := slices.DeleteFunc(slices.Clone(codes), func(c code) bool { return !c.counts(now, l.window) })
+	over := len(counted) - l.most
+	if over < 0 {
+		return nil
+	}
+	wait := counted[over].issued.Add(l.window).Sub(now)
+	return &LimitError{Limit: l.name, RetryAfter: min(wait, l.window)}
+}
+
+// issue reserves code c for n under its terms, unless a limit refuses it or a code that was asked for by the same name is there: then
+// nothing changes, and earlier is its place, else -1. c brings its id, client, terms and mac. The error is a *LimitError, or says what is
+// to be said of the earlier one.
+func issue(now time.Time, p Policy, n number, c code) (next number, earlier int, err error) {
 	kept := tidy(now, p, n)
-	if until := kept.lockedUntil(p); now.Before(until) {
-		return n, &LimitError{Limit: "max_failures", RetryAfter: min(until.Sub(now), p.FailureWindow)}
-	}
-	counted := slices.DeleteFunc(slices.Clone(kept.codes), func(c code) bool { return !c.counts(now, p.SendWindow) })
-	if over := len(counted) - p.SendLimit; over >= 0 {
-		wait := counted[over].issued.Add(p.SendWindow).Sub(now)
-		return n, &LimitError{Limit: "send_limit", RetryAfter: min(wait, p.SendWindow)}
-	}
-	if len(kept.codes) >= maxCodes { // only after send_window was made shorter than lives already given
-		return n, &LimitError{Limit: "send_limit", RetryAfter: p.TTL}
-	}
-	if len(kept.codes) > 0 {
-		if last := kept.codes[len(kept.codes)-1]; last.counts(now, p.ResendAfter) {
-			wait := last.issued.Add(p.ResendAfter).Sub(now)
-			return n, &LimitError{Limit: "resend_after", RetryAfter: min(wait, p.ResendAfter)}
+	if c.key != (Name{}) {
+		if i := slices.IndexFunc(kept.codes, func(o code) bool { return o.client == c.client && o.key == c.key }); i >= 0 {
+			switch old := kept.codes[i]; {
+			case old.digest != c.digest:
+				return n, -1, ErrKeyReused
+			case old.state == pending:
+				return n, -1, ErrInWork
+			case old.state == unknown:
+				return n, -1, ErrNoOutcome
+			}
+			return n, n.find(kept.codes[i].id), nil
 		}
 	}
-	c.state, c.issued, c.ttl, c.maxAttempts = pending, now, p.TTL, p.MaxAttempts
-	c.expires = now.Add(p.TTL)
+	t := c.terms
+	if f := kept.failuresOf(c.client); now.Before(f.lockedUntil()) {
+		return n, -1, &LimitError{Limit: "max_failures", RetryAfter: min(f.lockedUntil().Sub(now), f.window)}
+	}
+	own := slices.DeleteFunc(slices.Clone(kept.codes), func(o code) bool { return o.client != c.client })
+	for _, l := range []struct {
+		limit
+		codes []code
+	}{
+		{limit{"send_limit", t.SendLimit, t.SendWindow}, own},
+		{limit{"day_limit", t.DayLimit, day}, own},
+		{limit{"number_limit", p.NumberLimit, p.SendWindow}, kept.codes},
+		{limit{"number_day_limit", p.NumberDayLimit, day}, kept.codes},
+	} {
+		if refusal := l.refuses(now, l.codes); refusal != nil {
+			return n, -1, refusal
+		}
+	}
+	if len(kept.codes) >= maxCodes { // by limits that allow more than a record holds
+		return n, -1, &LimitError{Limit: "number_limit", RetryAfter: t.TTL}
+	}
+	if len(own) > 0 {
+		if last := own[len(own)-1]; last.counts(now, t.ResendAfter) {
+			wait := last.issued.Add(t.ResendAfter).Sub(now)
+			return n, -1, &LimitError{Limit: "resend_after", RetryAfter: min(wait, t.ResendAfter)}
+		}
+	}
+	c.state, c.issued = pending, now
+	c.expires = now.Add(t.TTL)
 	kept.codes = append(kept.codes, c)
-	return kept, nil
+	return kept, -1, nil
 }
 
 // sent records that the SMSC accepted a code's messages: it goes live, and replaces the same client's older one.
@@ -206,7 +306,7 @@ func sent(now time.Time, n number, id Name, r SendResult) (number, bool) {
 	if c.state == unknown {
 		return n.with(i, c), true
 	}
-	c.expires = earlier(now, c.issued.Add(acceptance)).Add(c.ttl)
+	c.expires = earlier(now, c.issued.Add(acceptance)).Add(c.terms.TTL)
 	return accept(now, n, i, c), true
 }
 
@@ -243,6 +343,23 @@ func discard(n number, id Name) (number, bool) {
 	return n, true
 }
 
+// cancel ends a code that its client wants no more: nil, ErrFinished or ErrNotFound.
+func cancel(now time.Time, n number, client string, id Name) (number, bool, error) {
+	i := n.find(id)
+	if i < 0 || n.codes[i].client != client {
+		return n, false, ErrNotFound
+	}
+	switch c := n.codes[i]; c.at(now) {
+	case live:
+		return n.with(i, c.finish(canceled, now)), true, nil
+	case canceled:
+		return n, false, nil
+	case pending, unknown: // nobody was told its id
+		return n, false, ErrNotFound
+	}
+	return n, false, ErrFinished
+}
+
 // lose records that the outcome of the submit will never be known.
 func lose(now time.Time, n number, id Name) (number, bool) {
 	i := n.find(id)
@@ -254,14 +371,14 @@ func lose(now time.Time, n number, id Name) (number, bool) {
 
 // verify judges a code that a client brings for an id: nil, ErrWrongCode, ErrExpired, ErrFailed or ErrNotFound.
 // CAMARA OTP 1.1.1 validate-code. mac is that of the code brought; it is compared in constant time.
-func verify(now time.Time, p Policy, n number, client string, id Name, mac [sha256.Size]byte) (number, bool, error) {
+func verify(now time.Time, n number, client string, id Name, mac [sha256.Size]byte) (number, bool, error) {
 	i := n.find(id)
 	if i < 0 || n.codes[i].client != client {
 		return n, false, ErrNotFound
 	}
 	c := n.codes[i]
 	switch c.state {
-	case used, replaced, elapsed:
+	case used, replaced, elapsed, canceled:
 		return n, false, ErrExpired
 	case locked:
 		return n, false, ErrFailed
@@ -272,21 +389,21 @@ func verify(now time.Time, p Policy, n number, client string, id Name, mac [sha2
 	if c.at(now) == elapsed {
 		return n.with(i, c.finish(elapsed, c.expires)), true, ErrExpired
 	}
-	if now.Before(n.lockedUntil(p)) {
+	f := n.failuresOf(client)
+	if now.Before(f.lockedUntil()) {
 		return n.with(i, c.finish(locked, now)), true, ErrFailed
 	}
 	if hmac.Equal(mac[:], c.mac[:]) {
-		n = n.with(i, c.finish(used, now))
-		n.failures, n.lastFailure = 0, time.Time{}
-		return n, true, nil
+		return n.with(i, c.finish(used, now)).failed(now, failures{client: client}), true, nil
 	}
-	if n.failures > 0 && now.Sub(n.lastFailure) >= p.FailureWindow {
-		n.failures = 0
+	if f.over(now) {
+		f.count = 0
 	}
-	n.failures++
-	n.lastFailure = now
+	f.count++
+	f.last, f.most, f.window = now, c.terms.MaxFailures, c.terms.FailureWindow
+	n = n.failed(now, f)
 	c.attempts++
-	if c.attempts >= c.maxAttempts || n.failures >= p.MaxFailures {
+	if c.attempts >= c.terms.MaxAttempts || f.count >= f.most {
 		return n.with(i, c.finish(locked, now)), true, ErrFailed
 	}
 	return n.with(i, c), true, ErrWrongCode
@@ -352,13 +469,14 @@ func recovered(now time.Time, n number) (number, bool) {
 // sweepable reports whether nothing about n can matter any more.
 func sweepable(now time.Time, p Policy, n number) bool {
 	n = tidy(now, p, n)
-	return len(n.codes) == 0 && n.failures == 0
+	return len(n.codes) == 0 && len(n.failures) == 0
 }
 
 // view is what may be told of a code.
 func (c code) view(now time.Time) Verification {
 	v := Verification{
-		ID: c.id.id(), Client: c.client, State: c.at(now).String(), Attempts: c.attempts,
+		ID: c.id.id(), Client: c.client, State: c.at(now).String(), Attempts: c.attempts, MaxAttempts: c.terms.MaxAttempts,
+		Masked: c.masked, Policy: c.terms.Name,
 		IssuedAt: c.issued, SubmittedAt: c.submitted, SentAt: c.accepted, FinishedAt: c.finished, ExpiresAt: c.expires,
 		SMSC: c.smsc,
 	}

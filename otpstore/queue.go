@@ -1,8 +1,10 @@
 package otpstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +13,7 @@ import (
 const (
 	queueLength = 4096 // jobs that may wait; more callers wait for room
 	batchLength = 512  // jobs in one commit
+	batchYields = 64   // jobs in it that yield, where there are others
 )
 
 // A job is one step that waits for the committer.
@@ -18,6 +21,8 @@ type job struct {
 	apply  func(t *table, now time.Time) (changed bool, err error)
 	done   func(error) // called once, must not block; never called when the job was withdrawn
 	waited bool        // someone waits for done: no reason to delay
+	yields bool        // lets those pass that came later, but not those that came before: a receipt, which nobody looks at a clock for
+	number uint64      // in the order of their coming
 	taken  atomic.Bool // by the committer or by the caller who withdraws it, whoever is first
 }
 
@@ -28,9 +33,11 @@ type queue struct {
 	lazy   chan struct{} // holds a signal after any other came
 
 	mu     sync.Mutex // guards the fields below
-	jobs   []*job
-	waited int   // jobs that are waited for
-	closed error // why nothing more is taken
+	jobs   []*job     // that do not yield
+	yields []*job
+	last   uint64 // number of the job that came last
+	waited int    // jobs that are waited for
+	closed error  // why nothing more is taken
 }
 
 func newQueue() *queue {
@@ -58,7 +65,13 @@ func (q *queue) put(ctx context.Context, j *job) error {
 		<-q.room
 		return q.closed
 	}
-	q.jobs = append(q.jobs, j)
+	q.last++
+	j.number = q.last
+	if j.yields {
+		q.yields = append(q.yields, j)
+	} else {
+		q.jobs = append(q.jobs, j)
+	}
 	if j.waited {
 		q.waited++
 		signal(q.urgent)
@@ -75,23 +88,29 @@ func signal(c chan struct{}) {
 	}
 }
 
-// take gives the first jobs, if any of all those in the queue is waited for or all is true. Jobs that it leaves are signalled again.
+// take gives the next jobs, if any of all those in the queue is waited for or all is true. Jobs that it leaves are signalled again. Those
+// that yield come last, and none of them before a job that came earlier.
 func (q *queue) take(all bool) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case len(q.jobs) == 0:
+	case len(q.jobs)+len(q.yields) == 0:
 		return nil
 	case q.waited == 0 && !all:
 		signal(q.lazy)
 		return nil
 	}
-	n := min(len(q.jobs), batchLength)
-	batch := make([]*job, n)
-	copy(batch, q.jobs)
-	rest := copy(q.jobs, q.jobs[n:])
-	clear(q.jobs[rest:])
-	q.jobs = q.jobs[:rest]
+	batch := make([]*job, 0, min(len(q.jobs)+len(q.yields), batchLength))
+	batch, q.jobs = shift(batch, q.jobs, min(len(q.jobs), batchLength))
+	n := min(len(q.yields), batchLength-len(batch))
+	if len(batch) > 0 {
+		n = min(n, batchYields)
+	}
+	if len(q.jobs) > 0 { // what is left of the others bars what came after it
+		older, _ := slices.BinarySearchFunc(q.yields, q.jobs[0].number, func(j *job, number uint64) int { return cmp.Compare(j.number, number) })
+		n = min(older, batchYields)
+	}
+	batch, q.yields = shift(batch, q.yields, n)
 	for _, j := range batch {
 		if j.waited {
 			q.waited--
@@ -99,6 +118,14 @@ func (q *queue) take(all bool) []*job {
 		<-q.room
 	}
 	return batch
+}
+
+// shift moves the first n jobs from one list to another.
+func shift(to, from []*job, n int) (filled, left []*job) {
+	to = append(to, from[:n]...)
+	rest := copy(from, from[n:])
+	clear(from[rest:])
+	return to, from[:rest]
 }
 
 // close refuses all later jobs with reason. Those in the queue stay.

@@ -55,3 +55,49 @@ func TestNoJobIsForgotten(t *testing.T) {
 		t.Errorf("a closed queue: %v", err)
 	}
 }
+
+// Receipts let verifications pass, but nothing passes what came before it and is still there.
+func TestWhatYieldsComesLast(t *testing.T) {
+	q := newQueue()
+	put := func(yields bool, n int) {
+		t.Helper()
+		for range n {
+			if err := q.put(t.Context(), &job{waited: true, yields: yields}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	kinds := func(batch []*job) (urgent, yielding int) {
+		for i, j := range batch {
+			if j.yields {
+				yielding++
+			} else if urgent++; urgent != i+1 {
+				t.Error("a job comes behind one that yields")
+			}
+		}
+		return urgent, yielding
+	}
+	put(true, 1000)
+	put(false, 10)
+	if u, y := kinds(q.take(false)); u != 10 || y != batchYields {
+		t.Errorf("%d and %d that yield, want 10 and %d", u, y, batchYields)
+	}
+	if u, y := kinds(q.take(false)); u != 0 || y != batchLength {
+		t.Errorf("%d and %d that yield, want all of a batch", u, y)
+	}
+	for len(q.take(true)) > 0 {
+	}
+
+	put(true, 3)
+	put(false, batchLength+1)
+	put(true, 5) // these came after a job that is left for the next batch
+	if u, y := kinds(q.take(false)); u != batchLength || y != 3 {
+		t.Errorf("%d and %d that yield, want %d and 3", u, y, batchLength)
+	}
+	if u, y := kinds(q.take(false)); u != 1 || y != 5 {
+		t.Errorf("%d and %d that yield, want 1 and 5", u, y)
+	}
+	if q.take(true) != nil || len(q.room) != 0 {
+		t.Error("jobs are left")
+	}
+}

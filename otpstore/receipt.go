@@ -27,9 +27,10 @@ type Receipt struct {
 
 // A Match says which message a receipt was for.
 type Match struct {
-	Found   bool
-	Form    int  // index of the one of MessageIDs under which the message is known
-	Changed bool // the receipt said something new
+	Found      bool
+	Form       int  // index of the one of MessageIDs under which the message is known
+	Changed    bool // the receipt said something new
+	ID, Client string
 }
 
 // Delivered records a receipt. What it changes is durable when it returns nil.
@@ -124,6 +125,7 @@ func (s *Store) deliver(ctx context.Context, o *orphan) (Match, bool, error) {
 		}
 		n, changed := delivered(numbers[i], o.Receipt, o.MessageIDs[form])
 		found = Match{Found: true, Form: form, Changed: changed}
+		found.ID, found.Client = n.holder(o.SMSC, o.MessageIDs[form])
 		if !changed {
 			return 0, nil, false
 		}

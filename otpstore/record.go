@@ -36,8 +36,11 @@ func messageName(smsc, id string) (n Name) {
 }
 
 const (
-	recordVersion = 1
+	recordVersion = 2
+	firstVersion  = 1   // the oldest that is read
 	maxCodes      = 128 // codes in one record
+	maxFailing    = 16  // clients in it whose failures are kept
+	maxScopes     = 8   // scopes that a code counts in
 )
 
 // A Record is the state of one number as a backend keeps it: the names by which it is found, followed by what only the
@@ -72,7 +75,7 @@ type frame struct {
 
 // frame takes r apart, or reports that r is damaged.
 func (r Record) frame() (f frame, ok bool) {
-	if len(r) < 1+len(f.number) || r[0] != recordVersion {
+	if len(r) < 1+len(f.number) || r[0] < firstVersion || r[0] > recordVersion {
 		return frame{}, false
 	}
 	rest := []byte(r[1+copy(f.number[:], r[1:]):])

@@ -10,10 +10,14 @@ import (
 
 // sample has every field set, in one of its codes at least.
 func sample() number {
-	n := number{index: Name{1, 2, 3}, failures: 3, lastFailure: noon.Add(time.Minute)}
+	n := number{index: Name{1, 2, 3}, failures: []failures{
+		{"acme", 3, noon.Add(time.Minute), 10, 24 * time.Hour}, {"", 1, noon, 1, time.Hour},
+	}}
 	for i, s := range []state{pending, live, unknown, used, replaced, locked, elapsed} {
 		c := code{
-			id: name(i), client: "acme", state: s, attempts: i % 3, maxAttempts: 3, ttl: 5 * time.Minute,
+			id: name(i), client: "acme", state: s, attempts: i % 3, terms: Terms{
+				Name: []string{"", "bank"}[i%2], MaxAttempts: 3, TTL: 5 * time.Minute, MaxFailures: 10, FailureWindow: 24 * time.Hour, SendWindow: time.Hour,
+			}, masked: "+34*******01",
 			issued: noon, expires: noon.Add(5*time.Minute + time.Microsecond),
 		}
 		if s.verifiable() {
@@ -111,7 +115,7 @@ func TestCodesAreUniform(t *testing.T) {
 	const codes, length = 100_000, 10
 	var counts [length][10]float64
 	for range codes {
-		code := newCode(length)
+		code := newCode(alphabets[digits], length)
 		if len(code) != length {
 			t.Fatalf("%q has %d digits", code, len(code))
 		}

@@ -24,6 +24,7 @@ type Store struct {
 	backend Backend
 	keys    *keyring
 	policy  atomic.Pointer[Policy]
+	budgets *budgets
 	parked  *parking
 	metrics metrics
 	log     *slog.Logger
@@ -73,6 +74,7 @@ func New(b Backend, key Key, p Policy, reg prometheus.Registerer, log *slog.Logg
 	s := &Store{
 		backend: b,
 		keys:    keys,
+		budgets: newBudgets(),
 		parked:  newParking(),
 		log:     log,
 	}
@@ -96,7 +98,15 @@ func (s *Store) settle() error {
 		return recovered(now, n)
 	})
 	err := s.backend.Scan(context.Background(), func(now time.Time, r Record) (Record, bool) {
-		if content, ok := s.keys.unseal(r); ok && content.settled() {
+		content, ok := s.keys.unseal(r)
+		if ok && content.scoped() {
+			if n, ok := decode(content); ok {
+				for _, c := range n.codes {
+					s.budgets.count(c.issued, c.scopes)
+				}
+			}
+		}
+		if ok && content.settled() {
 			return nil, false
 		}
 		return step(now, r)

@@ -71,7 +71,7 @@ func (r *running) close() {
 
 func (r *running) issue(number string) otpstore.Issued {
 	r.t.Helper()
-	i, err := r.Issue(r.t.Context(), client, number)
+	i, err := r.IssueFor(r.t.Context(), client, number)
 	if err != nil {
 		r.t.Fatalf("Issue: %v", err)
 	}
@@ -141,7 +141,7 @@ func TestLifeOfACode(t *testing.T) {
 
 		got := fmt.Sprintf("%+v", s.lookup(i))
 		want := fmt.Sprintf("%+v", otpstore.Verification{
-			ID: i.ID, Client: client, State: "used", Attempts: 1,
+			ID: i.ID, Client: client, State: "used", Attempts: 1, MaxAttempts: 3,
 			IssuedAt: begin.UTC(), SubmittedAt: answered.UTC(), SentAt: answered.UTC(), DeliveredAt: delivered.UTC(),
 			FinishedAt: time.Now().UTC(), ExpiresAt: answered.Add(5 * time.Minute).UTC(),
 			SMSC: "main", MessageIDs: []string{"m-" + i.ID}, Receipt: "DELIVRD",
@@ -228,24 +228,24 @@ func TestSettledOnce(t *testing.T) {
 func TestLimitsAreCountedOverClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := policy()
-		p.SendLimit = 2
+		p.NumberLimit = 2
 		reg := prometheus.NewRegistry()
 		s := open(t, t.TempDir(), p, reg)
 		s.send(phone)
 		time.Sleep(20 * time.Minute)
-		if _, err := s.Issue(t.Context(), "other", phone); err != nil {
+		if _, err := s.IssueFor(t.Context(), "other", phone); err != nil {
 			t.Fatal(err)
 		}
-		_, err := s.Issue(t.Context(), "third", phone)
+		_, err := s.IssueFor(t.Context(), "third", phone)
 		var limit *otpstore.LimitError
-		if !errors.As(err, &limit) || *limit != (otpstore.LimitError{Limit: "send_limit", RetryAfter: 40 * time.Minute}) {
+		if !errors.As(err, &limit) || *limit != (otpstore.LimitError{Limit: "number_limit", RetryAfter: 40 * time.Minute}) {
 			t.Errorf("got %v", err)
 		}
 		s.issue("+34600123457") // another number
-		p.SendLimit = 3
+		p.NumberLimit = 3
 		s.SetPolicy(p)
 		s.issue(phone)
-		if n := metric(t, reg, "otpgw_limits_total", "send_limit"); n != 1 {
+		if n := metric(t, reg, "otpgw_limits_total", "number_limit"); n != 1 {
 			t.Errorf("%g refusals counted", n)
 		}
 		s.close()
@@ -294,7 +294,7 @@ func TestReopenedKeepsState(t *testing.T) {
 			s.verify(replaced, replaced.Code, otpstore.ErrExpired)
 			s.verify(locked, locked.Code, otpstore.ErrFailed)
 			var limit *otpstore.LimitError
-			if _, err := s.Issue(t.Context(), client, "+3462"); !errors.As(err, &limit) || limit.Limit != "send_limit" {
+			if _, err := s.IssueFor(t.Context(), client, "+3462"); !errors.As(err, &limit) || limit.Limit != "send_limit" {
 				t.Errorf("send limit forgotten: %v", err)
 			}
 		}

@@ -1,6 +1,7 @@
 package otpstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 // Issued is a code that was reserved. It prints without the code.
 type Issued struct {
 	ID        string    // UUIDv7, 36 characters
+	Replayed  bool      // the id of an earlier request of the same key; Code is empty
 	Code      string    `json:"-"`
 	ExpiresAt time.Time // not before this time, should the message be accepted
 }
@@ -38,8 +40,11 @@ type SendResult struct {
 // A Verification is what may be told of one code: neither code nor number.
 type Verification struct {
 	ID, Client   string
-	State        string // "pending", "live", "unknown", "used", "replaced", "locked" or "elapsed"
+	Masked       string // the number, as it may be shown
+	Policy       string // name of the terms that it was issued under
+	State        string // "pending", "live", "unknown", "used", "replaced", "locked", "elapsed" or "canceled"
 	Attempts     int    // wrong codes
+	MaxAttempts  int
 	IssuedAt     time.Time
 	SubmittedAt  time.Time // zero, like the times below, for what has not happened
 	SentAt       time.Time
@@ -52,31 +57,101 @@ type Verification struct {
 	ReceiptError string
 }
 
+// A Request asks for a code.
+type Request struct {
+	Client, Number string
+	Masked         string   // the number as it may be shown, at most 20 octets
+	Terms          Terms    // valid, but for the name
+	Budgets        []Budget // at most 8
+	Key            string   // the client's name of the request, "" for none
+	Digest         [32]byte // of what else is in the request
+}
+
 // Issue reserves a new code of a client for a number. The reservation is durable when it returns; one of Sent, Discard and Unknown
-// must follow; without one the outcome counts as unknown from the next start on. A *LimitError says that a limit of the number
-// refuses it.
-func (s *Store) Issue(ctx context.Context, client, phone string) (Issued, error) {
+// must follow; without one the outcome counts as unknown from the next start on, or when the code's time is over. A *LimitError says
+// that a limit refuses it.
+//
+// A request with a key that the client used for the number before is that one again: its id is given, Replayed, and nothing is
+// reserved. ErrKeyReused, ErrInWork and ErrNoOutcome say that it cannot be.
+func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 	p := *s.policy.Load()
 	name := newID(time.Now())
-	out := Issued{ID: name.id(), Code: newCode(p.Length)}
-	fresh := code{id: name, client: client, mac: s.keys.code(out.ID, client, out.Code)}
-	index := s.keys.number(phone)
-	var refusal *LimitError
-	err := s.backend.Update(ctx, Ref{ByNumber, index}, s.rule(func(now time.Time, n number) (number, bool) {
-		n.index = index
-		n, refusal = issue(now, p, n, fresh)
-		out.ExpiresAt = now.Add(p.TTL)
-		return n, refusal == nil
-	}))
-	if err != nil {
-		return Issued{}, fmt.Errorf("reserve code: %w", err)
+	out := Issued{ID: name.id(), Code: newCode(alphabets[cmp.Or(r.Terms.Alphabet, digits)], r.Terms.Length)}
+	fresh := code{
+		id: name, client: r.Client, terms: r.Terms, masked: r.Masked[:min(len(r.Masked), maxMasked)],
+		mac: s.keys.code(out.ID, r.Client, out.Code),
 	}
-	if refusal != nil {
+	if r.Key != "" {
+		fresh.key, fresh.digest = s.keys.request(r.Client, r.Key), Name(r.Digest[:16])
+	}
+	r.Budgets = r.Budgets[:min(len(r.Budgets), maxScopes)]
+	for _, b := range r.Budgets {
+		fresh.scopes = append(fresh.scopes, b.scope())
+	}
+	taken := time.Now()
+	if refusal := s.budgets.take(taken, r.Budgets); refusal != nil {
 		s.metrics.limits.WithLabelValues(refusal.Limit).Inc()
 		return Issued{}, refusal
 	}
+	index := s.keys.number(r.Number)
+	var verdict error
+	err := s.backend.Update(ctx, Ref{ByNumber, index}, s.rule(func(now time.Time, n number) (number, bool) {
+		n.index = index
+		next, earlier, err := issue(now, p, n, fresh)
+		if verdict = err; err != nil {
+			return n, false
+		}
+		if earlier >= 0 {
+			old := n.codes[earlier]
+			out = Issued{ID: old.id.id(), ExpiresAt: old.expires, Replayed: true}
+			return n, false
+		}
+		out.ExpiresAt = now.Add(r.Terms.TTL)
+		return next, true
+	}))
+	if err != nil { // it may be kept: what was counted stays
+		return Issued{}, fmt.Errorf("reserve code: %w", err)
+	}
+	if verdict != nil || out.Replayed {
+		s.budgets.giveBack(taken, fresh.scopes)
+	}
+	if verdict != nil {
+		var refusal *LimitError
+		if errors.As(verdict, &refusal) {
+			s.metrics.limits.WithLabelValues(refusal.Limit).Inc()
+		}
+		return Issued{}, verdict
+	}
+	if out.Replayed {
+		s.metrics.codes.WithLabelValues("replayed").Inc()
+		return out, nil
+	}
 	s.metrics.codes.WithLabelValues("issued").Inc()
 	return out, nil
+}
+
+// maxMasked bounds a masked number, in octets.
+const maxMasked = 20
+
+// Cancel ends a verification that its client wants no more; its code is not right any longer. changed is false when it was canceled
+// before. ErrFinished says that it has ended in another way, ErrNotFound that the client has none such. Durable when it returns.
+func (s *Store) Cancel(ctx context.Context, client, id string) (changed bool, err error) {
+	name, ok := parseID(id)
+	if !ok {
+		return false, ErrNotFound
+	}
+	var verdict error
+	err = s.backend.Update(ctx, Ref{ByID, name}, s.rule(func(now time.Time, n number) (number, bool) {
+		n, changed, verdict = cancel(now, n, client, name)
+		return n, changed
+	}))
+	if err != nil {
+		return false, fmt.Errorf("cancel: %w", err)
+	}
+	if changed {
+		s.metrics.codes.WithLabelValues("canceled").Inc()
+	}
+	return changed, verdict
 }
 
 // Sent records that the SMSC accepted the messages of a code. The code can be verified from now on, and the same client's older
@@ -125,14 +200,18 @@ func (s *Store) sent(ctx context.Context, id string, r SendResult, durably bool)
 // reservation is given back. It is ordered before every later call and durable within 20 ms; ErrUnavailable says that it
 // could not be taken on. Of a code that has another outcome, or known messages, it changes nothing.
 func (s *Store) Discard(ctx context.Context, id string) error {
+	var gone code
 	return s.record(ctx, id, false, func(_ time.Time, n number, name Name) (number, string) {
 		outcome := late("discarded", n, name)
+		if i := n.find(name); i >= 0 {
+			gone = n.codes[i]
+		}
 		n, changed := discard(n, name)
 		if !changed {
 			return n, ""
 		}
 		return n, outcome
-	}, nil)
+	}, func() { s.budgets.giveBack(gone.issued, gone.scopes) })
 }
 
 // Unknown records that nobody knows whether the SMSC accepted the message of a code: it counts, but never verifies. Ordered and
@@ -213,11 +292,10 @@ func (s *Store) Verify(ctx context.Context, client, id, code string) error {
 		s.metrics.codes.WithLabelValues("not_found").Inc()
 		return ErrNotFound
 	}
-	p := *s.policy.Load()
-	mac := s.keys.code(id, client, code)
+	mac := s.keys.code(id, client, canonical(code))
 	var verdict error
 	err := s.backend.Update(ctx, Ref{ByID, name}, s.rule(func(now time.Time, n number) (next number, changed bool) {
-		next, changed, verdict = verify(now, p, n, client, name, mac)
+		next, changed, verdict = verify(now, n, client, name, mac)
 		return next, changed
 	}))
 	if err != nil {

@@ -3,16 +3,16 @@ package main
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
 
-	"otpgw/config"
 	"otpgw/httpapi"
 )
 
@@ -35,12 +35,17 @@ func newRootCommand(reload <-chan os.Signal) *cobra.Command {
 	root.AddCommand(
 		newServeCommand(reload),
 		newDemoCommand(),
+		newQuickstartCommand(),
 		newCheckConfigCommand(),
 		newConfigCommand(),
 		newTokenCommand(),
 		newSMPPCommand(),
 		newVersionCommand(),
 	)
+	root.AddCommand(operateCommands()...)
+	root.AddCommand(newManCommand(root))
+	root.InitDefaultHelpCmd()
+	strictHelp(root)
 	return root
 }
 
@@ -70,48 +75,6 @@ and the main job through it over HTTP and SMPP. The exit code is 0 only if every
 		RunE: func(cmd *cobra.Command, _ []string) error { return demo(cmd.Context(), cmd.OutOrStdout(), keep) },
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "stay up afterwards and print what to try next")
-	return cmd
-}
-
-func newCheckConfigCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check-config [FILE]",
-		Short: "Check a configuration: exit code 0 when it is valid, 2 when it is not",
-		Args:  usage(cobra.MaximumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path := defaultConfigFile
-			if len(args) == 1 {
-				path = args[0]
-			}
-			_, problems := config.Check(path)
-			failures := 0
-			for _, p := range problems {
-				fmt.Fprintln(cmd.OutOrStdout(), p)
-				if !p.Warning {
-					failures++
-				}
-			}
-			summary := fmt.Sprintf("%s, %s", count(failures, "error"), count(len(problems)-failures, "warning"))
-			if failures > 0 {
-				return invalidError{errors.New(summary)}
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: valid (%s)\n", path, summary)
-			return nil
-		},
-	}
-}
-
-func newConfigCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Print what can be configured", Args: cobra.ArbitraryArgs, RunE: chooseCommand}
-	cmd.AddCommand(&cobra.Command{
-		Use:   "reference",
-		Short: "Print every key with its meaning, range and default, as a file to start from",
-		Args:  usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := io.WriteString(cmd.OutOrStdout(), config.Reference())
-			return err
-		},
-	})
 	return cmd
 }
 
@@ -152,14 +115,52 @@ func tokenStanza(token, client string, expires time.Time) string {
 }
 
 func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{
+					"version": version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
+				})
+			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
 			return err
 		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// newManCommand writes the manual of root and all its commands.
+func newManCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "man DIR",
+		Short: "Write the manual pages into a directory",
+		Args:  usage(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			root.DisableAutoGenTag = true
+			header := &doc.GenManHeader{Section: "1", Source: "otpgw", Manual: "otpgw", Date: &time.Time{}}
+			return doc.GenManTree(root, header, args[0])
+		},
+	}
+}
+
+// strictHelp makes help on a command that does not exist the wrong usage that it is.
+func strictHelp(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" {
+			cmd.RunE = func(_ *cobra.Command, args []string) error {
+				found, rest, err := root.Find(args)
+				if err != nil || len(rest) > 0 {
+					return invalidError{fmt.Errorf("unknown command %q (see otpgw --help)", strings.Join(args, " "))}
+				}
+				return found.Help()
+			}
+			cmd.Run = nil
+		}
 	}
 }
 

@@ -93,3 +93,84 @@ func TestNewTokenIsAdmitted(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 }
+
+func TestHelpOnWhatDoesNotExist(t *testing.T) {
+	if code, _, said := otpgw(t, "help", "frobnicate"); code != exitInvalid || !strings.Contains(said, "frobnicate") {
+		t.Errorf("exit %d: %q", code, said)
+	}
+	if code, out, _ := otpgw(t, "help", "smpp", "probe"); code != exitOK || !strings.Contains(out, "probe NAME") {
+		t.Errorf("exit %d: %q", code, out)
+	}
+}
+
+func TestManualPages(t *testing.T) {
+	dir := t.TempDir()
+	if code, _, said := otpgw(t, "man", dir); code != exitOK {
+		t.Fatalf("exit %d: %s", code, said)
+	}
+	for _, name := range []string{"otpgw.1", "otpgw-serve.1", "otpgw-bind-stop.1", "otpgw-smpp-probe.1"} {
+		if text, err := os.ReadFile(dir + "/" + name); err != nil || !strings.Contains(string(text), ".SH NAME") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if code, out, _ := otpgw(t, "completion", "bash"); code != exitOK || !strings.Contains(out, "otpgw") {
+		t.Errorf("completion: exit %d", code)
+	}
+}
+
+func TestCheckConfigForms(t *testing.T) {
+	p := newPlant(t)
+	if code, out, _ := otpgw(t, "check-config", p.config); code != exitOK || !strings.Contains(out, "valid (0 errors, 1 warning)") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	if code, _, said := otpgw(t, "check-config", "--strict", p.config); code != exitFailure || !strings.Contains(said, "1 warning") {
+		t.Errorf("--strict: exit %d: %s", code, said)
+	}
+	if code, out, _ := otpgw(t, "check-config", "--format", "json", p.config); code != exitOK || !strings.HasPrefix(out, `[{"file":`) || !strings.Contains(out, `"warning":true`) {
+		t.Errorf("--format json: exit %d: %s", code, out)
+	}
+	if code, out, _ := otpgw(t, "check-config", "--online", p.config); code != exitOK || !strings.Contains(out, "smsc smsc-a\n") || !strings.Contains(out, "enquire_link") {
+		t.Errorf("--online: exit %d: %s", code, out)
+	}
+	p.smsc.Freeze(true)
+	p.replace("reconnect_min", "bind_timeout = \"1s\"\nconnect_timeout = \"1s\"\nreconnect_min")
+	if code, out, said := otpgw(t, "check-config", "--online", p.config); code != exitFailure || !strings.Contains(said, "smsc-a") {
+		t.Errorf("--online with a silent smsc: exit %d: %s%s", code, out, said)
+	}
+	if code, _, _ := otpgw(t, "check-config", "--format", "xml", p.config); code != exitInvalid {
+		t.Errorf("--format xml: exit %d", code)
+	}
+}
+
+func TestConfigShow(t *testing.T) {
+	p := newPlant(t)
+	t.Setenv("OTPGW_OTP_TTL", "2m")
+	code, out, said := otpgw(t, "config", "show", p.config)
+	if code != exitOK {
+		t.Fatalf("exit %d: %s", code, said)
+	}
+	for _, want := range []string{
+		`(?m)^ttl = "2m" +# environment OTPGW_OTP_TTL$`, `(?m)^send_limit = 100 +# line [0-9]+$`, `(?m)^max_attempts = 3 +# default$`,
+		`(?m)^password = "file:/.*smpp.password" +# line [0-9]+$`, `(?m)^\[\[client\]\]$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("no %s in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "secret1") {
+		t.Error("the password is shown")
+	}
+	os.Unsetenv("OTPGW_OTP_TTL")
+	_, out, _ = otpgw(t, "config", "show", "--changed", p.config)
+	if strings.Contains(out, "# default") || !strings.Contains(out, "send_limit") {
+		t.Errorf("--changed: %s", out)
+	}
+	// What is shown can be loaded.
+	p.write("shown.toml", out, 0o600)
+	if code, out, said := otpgw(t, "check-config", p.dir+"/shown.toml"); code != exitOK {
+		t.Errorf("the shown file: exit %d: %s%s", code, out, said)
+	}
+	if code, _, said := otpgw(t, "config", "show", "/nonexistent.toml"); code != exitInvalid || !strings.Contains(said, "/nonexistent.toml") {
+		t.Errorf("exit %d: %s", code, said)
+	}
+}

@@ -2,14 +2,16 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -17,6 +19,7 @@ import (
 	"otpgw/config"
 	"otpgw/httpapi"
 	"otpgw/httpapi/admin"
+	"otpgw/httpapi/numbers"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -27,14 +30,26 @@ type daemon struct {
 	current config.Config // settings that a reload may change are in force as they stand here
 
 	log      *slog.Logger
-	level    *slog.LevelVar
 	draining atomic.Bool
+	pausing  atomic.Bool // no new codes
 	reloads  *reloadMetrics
+	registry *prometheus.Registry
+	traces   *admin.Traces
+	begun    time.Time
+	file     string // that the configuration is read from; "" for none
+
+	reloading sync.Mutex // held while a configuration is read and put in force
+	mu        sync.Mutex // guards the rest of this block
+	level     *slog.LevelVar
+	levelBack *time.Timer // sets the level back
+	loaded    admin.Loaded
 
 	store         *otpstore.Store
+	numbers       *numbers.Directory
 	pool          *smpp.Pool
 	admin         *admin.Server
 	adminListener net.Listener
+	control       net.Listener // nil: none
 	api           *httpapi.Server
 	apiListener   net.Listener
 }
@@ -42,7 +57,7 @@ type daemon struct {
 // newDaemon opens the listeners and the store and connects the parts. Nothing runs and no bind is tried before run.
 // Whatever was opened is closed again when it fails.
 func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *daemon, err error) {
-	d := &daemon{started: cfg, current: cfg, log: log, level: level}
+	d := &daemon{started: cfg, current: cfg, log: log, level: level, begun: time.Now(), traces: admin.NewTraces()}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -58,30 +73,51 @@ func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *da
 			ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 		}, func() float64 { return 1 }),
 	)
-	d.reloads = newReloadMetrics(registry)
+	d.registry, d.reloads = registry, newReloadMetrics(registry)
 
-	if d.apiListener, err = net.Listen("tcp", cfg.HTTP.Listen); err != nil {
+	given, err := sockets(log)
+	if err != nil {
+		return nil, err
+	}
+	if d.apiListener, err = listener(given, httpSocket, cfg.HTTP.Listen); err != nil {
 		return nil, fmt.Errorf("http.listen: %w", err)
 	}
-	if d.adminListener, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
+	if d.adminListener, err = listener(given, adminSocket, cfg.Admin.Listen); err != nil {
 		return nil, fmt.Errorf("admin.listen: %w", err)
+	}
+	if err = d.listenControl(cfg.Admin.Control); err != nil {
+		return nil, fmt.Errorf("admin.control: %w", err)
 	}
 	if d.store, err = otpstore.Open(cfg.Store, cfg.OTP, registry, component(log, "otpstore")); err != nil {
 		return nil, err
+	}
+	plan, err := numbers.Load(cfg.Numbers, nil)
+	if err != nil {
+		return nil, fmt.Errorf("numbers: %w", err)
+	}
+	if d.numbers, err = numbers.New(plan, cfg.Numbers, registry, log); err != nil {
+		return nil, fmt.Errorf("numbers: %w", err)
 	}
 	hooks := smpp.Hooks{Deliver: d.delivered, Late: d.late}
 	if d.pool, err = smpp.NewPool(cfg.SMSC, hooks, registry, component(log, "smpp")); err != nil {
 		return nil, err
 	}
-	if d.api, err = httpapi.New(cfg.HTTP, live(cfg), d.store, d.pool, registry, component(log, "httpapi")); err != nil {
+	if d.api, err = httpapi.New(cfg.HTTP, live(cfg), httpapi.Parts{Codes: d.store, Sender: d.pool, Numbers: d.numbers, Trace: d.traces}, registry, component(log, "httpapi")); err != nil {
 		return nil, err
 	}
-	d.admin = admin.New(cfg.Admin, []admin.Check{
+	adminLog := component(log, "admin")
+	page := &admin.Page{Verbs: controls{d}, History: admin.NewHistory(registry, adminLog), Password: cfg.Admin.Password}
+	d.admin = admin.New(d.checks(), registry, page, adminLog)
+	return d, nil
+}
+
+// checks are the parts that have to be ready.
+func (d *daemon) checks() []admin.Check {
+	return []admin.Check{
 		{Name: "daemon", Ready: d.accepting},
 		{Name: "store", Ready: d.store.Ready},
 		{Name: "smsc", Ready: d.pool.Ready},
-	}, registry, component(log, "admin"))
-	return d, nil
+	}
 }
 
 // run runs the layers until ctx ends, and drains. It may be called once.
@@ -90,10 +126,39 @@ func (d *daemon) run(ctx context.Context) error {
 	err := runLayers(ctx, []layer{
 		{"store", d.store.Run},
 		{"smpp", d.pool.Run},
+		{"numbers", d.numbers.Run},
 		{"admin", func(ctx context.Context) error { return d.admin.Run(ctx, d.adminListener) }},
+		{"control", d.runControl},
+		{"systemd", d.runSystemd},
 		{"http", func(ctx context.Context) error { return d.api.Run(ctx, d.apiListener) }},
 	})
 	return errors.Join(err, d.close())
+}
+
+// listenControl listens on the socket at path, if there is one to be.
+func (d *daemon) listenControl(path string) error {
+	if path == "" {
+		return nil
+	}
+	l, err := admin.ListenControl(path)
+	if errors.Is(err, fs.ErrNotExist) { // by default, where no service manager made the directory
+		d.log.Warn("no control socket, its directory does not exist: otpgw status, reload and the like do not reach this daemon", "path", path)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.control = l
+	return nil
+}
+
+// runControl takes the operator's verbs.
+func (d *daemon) runControl(ctx context.Context) error {
+	if d.control == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return admin.NewControl(controls{d}, component(d.log, "control")).Run(ctx, d.control)
 }
 
 // close gives back what newDaemon opened, in the opposite order. The listeners are usually closed by then.
@@ -103,6 +168,9 @@ func (d *daemon) close() error {
 	}
 	if d.adminListener != nil {
 		_ = d.adminListener.Close() // likewise
+	}
+	if d.control != nil {
+		_ = d.control.Close() // likewise; it removes the socket
 	}
 	if d.store != nil {
 		return d.store.Close()
@@ -114,6 +182,9 @@ func (d *daemon) close() error {
 func (d *daemon) accepting() error {
 	if d.draining.Load() {
 		return errors.New("draining")
+	}
+	if d.pausing.Load() {
+		return errors.New("paused: no new codes")
 	}
 	return nil
 }
@@ -131,7 +202,22 @@ func (d *daemon) delivered(ctx context.Context, r smpp.Receipt) (smpp.Match, err
 		Error:      r.Error,
 		At:         r.At,
 	})
+	if match.Found {
+		d.traces.Add(match.ID, "receipt", receiptDetail(r, match))
+	}
 	return smpp.Match{Found: match.Found, Form: match.Form}, err
+}
+
+// receiptDetail is a receipt in words: as it came, and how it was matched.
+func receiptDetail(r smpp.Receipt, match otpstore.Match) string {
+	detail := fmt.Sprintf("%s err:%s  %s id %s", r.State, r.Error, r.SMSC, r.MessageID)
+	if form := r.MessageIDs[match.Form]; form != r.MessageID {
+		detail += ", matched as " + form
+	}
+	if !match.Changed {
+		detail += ", said nothing new"
+	}
+	return detail
 }
 
 // late carries to the store what the SMSC said of a message after its client had been told that nothing was known: its
@@ -153,46 +239,57 @@ func (d *daemon) late(ctx context.Context, answer smpp.LateAnswer) {
 	}
 }
 
-// reload puts cfg, already loaded and checked, in force: all that may change while running, or nothing and an error.
-func (d *daemon) reload(cfg config.Config) error {
-	var certificate *tls.Certificate
+// reload puts cfg, already loaded and checked, in force: all that may change while running, or nothing and an error. It gives the
+// keys that changed, and those that need a restart.
+func (d *daemon) reload(cfg config.Config) (changed, restart []string, err error) {
+	var identity *httpapi.Identity
 	if d.started.HTTP.TLSCert != "" { // everything that can fail comes before anything is touched
-		pair, err := httpapi.LoadCertificate(d.started.HTTP)
+		loaded, err := httpapi.LoadIdentity(d.started.HTTP)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		certificate = &pair
+		identity = &loaded
 	}
 	accounts, err := d.pool.Prepare(cfg.SMSC)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	changed, _ := config.Diff(d.current, cfg)
-	_, restart := config.Diff(d.started, cfg)
+	plan, err := d.numbers.Prepare(cfg.Numbers)
+	if err != nil {
+		return nil, nil, fmt.Errorf("numbers: %w", err)
+	}
+	changed, _ = config.Diff(d.current, cfg)
+	_, restart = config.Diff(d.started, cfg)
 
 	d.store.SetPolicy(cfg.OTP)
 	d.pool.Apply(accounts)
+	d.numbers.Apply(plan)
 	d.api.SetLive(live(cfg))
-	if certificate != nil {
-		d.api.SetCertificate(*certificate)
+	if identity != nil {
+		d.api.SetIdentity(*identity)
 	}
+	d.mu.Lock()
 	d.level.Set(slogLevel(cfg.Log))
 	d.current = cfg
+	d.mu.Unlock()
 
 	d.log.Info("configuration reloaded", "changed", strings.Join(changed, " "))
 	if len(restart) > 0 {
 		d.log.Warn("some changes need a restart", "keys", strings.Join(restart, " "))
 	}
-	return nil
+	return changed, restart, nil
 }
 
 // live is the part of a configuration that the API takes over while it runs.
 func live(cfg config.Config) httpapi.Live {
 	return httpapi.Live{
 		Clients:      cfg.Clients,
-		Numbers:      cfg.Numbers,
+		Policies:     cfg.Policies,
+		Default:      cfg.OTP.Terms(),
+		Budgets:      cfg.Budgets,
 		Authenticate: httpapi.Tokens(cfg.TokenList),
-		CodeLength:   cfg.OTP.Length,
+		TestNumbers:  cfg.TestNumbers,
+		Sandbox:      cfg.HTTP.Sandbox,
 	}
 }
 

@@ -86,7 +86,7 @@ func demo(ctx context.Context, out io.Writer, keep bool) (err error) {
 	}
 	level := new(slog.LevelVar)
 	level.Set(slog.LevelError) // the story is on the screen; only what is wrong is worth a line of log
-	if d.daemon, err = newDaemon(cfg, newLogger(os.Stderr, "text", level), level); err != nil {
+	if d.daemon, err = newDaemon(cfg, newLogger(os.Stderr, logForm{}, level), level); err != nil {
 		return err
 	}
 	d.base = "http://" + d.daemon.apiListener.Addr().String() + apiPath
@@ -262,8 +262,11 @@ Check it:
   curl -i %[2]s/validate-code -H 'Authorization: Bearer %[3]s' -H 'Content-Type: application/json' \
     -d '{"authenticationId":"...","code":"..."}'
 Metrics: http://%[4]s/metrics   readiness: http://%[4]s/readyz
+Look inside:
+  otpgw status --socket %[5]s
+  otpgw trace +34600000002 --socket %[5]s
 Numbers that make the SMSC misbehave: smscsim --list
-`, d.phoneAt, d.base, d.token, d.daemon.adminListener.Addr())
+`, d.phoneAt, d.base, d.token, d.daemon.adminListener.Addr(), d.daemon.started.Admin.Control)
 }
 
 func (d *demonstration) say(format string, args ...any) {
@@ -279,6 +282,7 @@ func demoConfig(dir, smscAddress, token string) (config.Config, error) {
 	cfg.OTP.ResendAfter = 0 // so that whoever plays with --keep is not told to wait
 	cfg.HTTP.Listen = freeAddress("127.0.0.1:8080")
 	cfg.Admin.Listen = freeAddress("127.0.0.1:9464")
+	cfg.Admin.Control = filepath.Join(filepath.Dir(dir), "control.sock")
 	account := config.DefaultSMSC()
 	account.Name, account.Endpoints = "smsc-a", []string{smscAddress}
 	account.SystemID, account.Password = "otpgw", "demo"

@@ -61,6 +61,7 @@ type plant struct {
 	smpp   string // where the simulator listens
 	http   string // host:port of the API
 	admin  string // host:port of the admin listener
+	socket string // of its control
 	token  string
 	client *http.Client
 
@@ -92,7 +93,9 @@ func otp(key, value string) plantOption { return func(c *plantConfig) { c.otp[ke
 func newPlant(t testing.TB, options ...plantOption) *plant {
 	t.Helper()
 	c := plantConfig{
-		otp:   map[string]string{"resend_after": `"0s"`, "send_limit": "100"},
+		otp: map[string]string{
+			"resend_after": `"0s"`, "send_limit": "100", "number_limit": "100", "day_limit": "0", "number_day_limit": "0",
+		},
 		sim:   smsc.Config{SystemID: "otpgw", Password: "secret1", ReceiptDelay: time.Millisecond},
 		level: "debug",
 	}
@@ -102,6 +105,12 @@ func newPlant(t testing.TB, options ...plantOption) *plant {
 	p := &plant{t: t, dir: t.TempDir(), token: rand.Text(), http: freePort(t), admin: freePort(t)}
 	p.client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 1024}}
 	p.config = filepath.Join(p.dir, "otpgw.toml")
+	short, err := os.MkdirTemp("", "ctl") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(short) })
+	p.socket = filepath.Join(short, "control.sock")
 	p.startSMSC(c.sim)
 	if c.relay != nil {
 		p.smpp = c.relay(t.(*testing.T), p.smpp)
@@ -126,6 +135,7 @@ listen = %q
 %s
 [admin]
 listen = %q
+control = %q
 [numbers]
 %s
 [tokens]
@@ -143,7 +153,7 @@ reconnect_min = "50ms"
 id = "acme"
 sender = "ACME"
 %s
-`, c.level, filepath.Join(p.dir, "data"), policy.String(), p.http, c.http, p.admin, c.numbers, filepath.Join(p.dir, "tokens.toml"),
+`, c.level, filepath.Join(p.dir, "data"), policy.String(), p.http, c.http, p.admin, p.socket, c.numbers, filepath.Join(p.dir, "tokens.toml"),
 		p.smpp, filepath.Join(p.dir, "smpp.password"), c.smsc, c.clients), 0o600)
 	p.start()
 	t.Cleanup(p.kill)

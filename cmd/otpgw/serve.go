@@ -9,6 +9,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
 	"otpgw/config"
+	"otpgw/httpapi/admin"
 )
 
 // serve runs the daemon with the configuration in path until ctx ends. A value on reload makes it read path again.
@@ -19,13 +20,17 @@ func serve(ctx context.Context, path string, reload <-chan os.Signal) error {
 	}
 	level := new(slog.LevelVar)
 	level.Set(slogLevel(cfg.Log))
-	log := newLogger(os.Stderr, cfg.Log.Format, level)
+	queue := newLogQueue(os.Stderr)
+	defer queue.Close()
+	log := newLogger(queue, formOf(os.Stderr, cfg.Log.Format), level)
 
 	warn(log, warnings)
 	d, err := newDaemon(cfg, log, level)
 	if err != nil {
 		return err
 	}
+	queue.register(d.registry)
+	d.file, d.loaded = path, loadedNow(path, warnings)
 	log.Info("starting", "version", version, "config", path,
 		"http", d.apiListener.Addr().String(), "admin", d.adminListener.Addr().String())
 
@@ -44,38 +49,45 @@ func serve(ctx context.Context, path string, reload <-chan os.Signal) error {
 			log.Info("stopped")
 			return err
 		case <-reload:
-			d.reloadFrom(path)
+			_, _ = d.reloadFrom(path) // it is in the log
 		}
 	}
 }
 
 // reloadFrom reads the configuration again. A configuration that cannot be used changes nothing and is logged.
-func (d *daemon) reloadFrom(path string) {
+func (d *daemon) reloadFrom(path string) (admin.Reloaded, error) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
 	notify(d.log, systemd.SdNotifyReloading)
 	defer notify(d.log, systemd.SdNotifyReady)
 	cfg, warnings, err := config.Load(path)
+	done := admin.Reloaded{Changed: []string{}, Restart: []string{}, Warnings: []string{}}
 	if err == nil {
 		warn(d.log, warnings)
-		err = d.reload(cfg)
+		var changed, restart []string
+		changed, restart, err = d.reload(cfg)
+		done.Changed, done.Restart = append(done.Changed, changed...), append(done.Restart, restart...)
 	}
+	for _, p := range warnings {
+		done.Warnings = append(done.Warnings, p.String())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if err != nil {
+		d.loaded.Error = err.Error()
 		d.reloads.refused()
 		d.log.Error("reload refused, the configuration in force stays", "error", err)
-		return
+		return admin.Reloaded{}, err
 	}
+	d.loaded = loadedNow(path, warnings)
+	d.loaded.Restart = done.Restart
 	d.reloads.loaded()
+	return done, nil
 }
 
 // warn logs what is valid in a configuration and still looks like a mistake.
 func warn(log *slog.Logger, problems []config.Problem) {
 	for _, p := range problems {
 		log.Warn("configuration", "key", p.Key, "problem", p.Message, "file", p.File, "line", p.Line)
-	}
-}
-
-// notify tells systemd, where it started us, what we are doing.
-func notify(log *slog.Logger, state string) {
-	if _, err := systemd.SdNotify(false, state); err != nil {
-		log.Warn("systemd was not told", "state", state, "error", err)
 	}
 }

@@ -65,6 +65,9 @@ func TestCertificateIsRenewedWithoutARestart(t *testing.T) {
 	p.write("key.pem", key, 0o600)
 	p.signal(syscall.SIGHUP)
 	p.await("the renewed certificate", func() bool { return shows(2) })
+	if !strings.Contains(p.logged(), `"msg":"certificate in force","component":"httpapi","serial":"2"`) {
+		t.Error("the renewed certificate is not in the log")
+	}
 
 	// One that is over, and one whose key is another's, change nothing.
 	expired, expiredKey := newPair(t, 3, time.Now().Add(-time.Minute))

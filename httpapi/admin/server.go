@@ -14,22 +14,31 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
 )
 
 // Config is where the admin listener is: [admin].
 type Config struct {
-	Listen string `toml:"listen" comment:"host:port of health, readiness and metrics. There is no authentication: keep it on loopback or a management network." reload:"restart"`
+	Control  string   `toml:"control" comment:"Path of the unix socket by which otpgw reload, status, trace and the like reach the daemon; root and the daemon's user may use it. Empty: there is none." reload:"restart"`
+	Listen   string   `toml:"listen" comment:"host:port of health, readiness, metrics and status page. Only the page asks for a password: keep it on loopback or a management network." reload:"restart"`
+	Password Password `toml:"password" comment:"Password of the status page as file:PATH, cred:NAME or env:NAME, for any user name, 12 characters at least. Empty: the page is for all who reach it, and nothing can be changed from it." reload:"restart"`
 }
 
 // DefaultConfig listens on loopback.
-func DefaultConfig() Config { return Config{Listen: "127.0.0.1:9464"} }
+func DefaultConfig() Config {
+	return Config{Listen: "127.0.0.1:9464", Control: "/run/otpgw/control.sock"}
+}
 
 // Validate says what is wrong with a key; the text begins with the key.
 func (c Config) Validate() error {
+	var errs []error
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen = %q: must be host:port", c.Listen)
+		errs = append(errs, fmt.Errorf("listen = %q: must be host:port", c.Listen))
 	}
-	return nil
+	if len(c.Control) > 100 {
+		errs = append(errs, fmt.Errorf("control = %q: must have at most 100 octets, as the path of a socket", c.Control))
+	}
+	return errors.Join(errs...)
 }
 
 // A Check is one part that has to be ready for the daemon to be. Ready is nil or says in one line why not, without
@@ -39,14 +48,15 @@ type Check struct {
 	Ready func() error
 }
 
-// A Server serves /healthz, /readyz and /metrics.
+// A Server serves /healthz, /readyz, /metrics and the status page.
 type Server struct {
-	handler http.Handler
-	log     *slog.Logger
+	mux  *http.ServeMux
+	page *Page
+	log  *slog.Logger
 }
 
-// New makes the server of these checks and of what gatherer gathers. It starts nothing.
-func New(_ Config, checks []Check, gatherer prometheus.Gatherer, log *slog.Logger) *Server {
+// New makes the server of these checks, of what gatherer gathers, and of the status page; page may be nil. It starts nothing.
+func New(checks []Check, gatherer prometheus.Gatherer, page *Page, log *slog.Logger) *Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -54,7 +64,10 @@ func New(_ Config, checks []Check, gatherer prometheus.Gatherer, log *slog.Logge
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { readiness(w, checks) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
-	return &Server{handler: mux, log: log}
+	if page != nil {
+		page.mount(mux)
+	}
+	return &Server{mux: mux, page: page, log: log}
 }
 
 // A report is the body of /readyz: whether the daemon is ready and, by the name of each check that fails, why not.
@@ -79,23 +92,33 @@ func readiness(w http.ResponseWriter, checks []Check) {
 	_ = json.NewEncoder(w).Encode(r) // the caller hung up
 }
 
+// Mount serves h below path, which ends with a slash: for what else the operator's people look at. It is called before Run.
+func (s *Server) Mount(path string, h http.Handler) { s.mux.Handle(path, h) }
+
 // Handler is the server without its listener.
-func (s *Server) Handler() http.Handler { return s.handler }
+func (s *Server) Handler() http.Handler { return s.mux }
 
 // drainTimeout is how long requests may go on after the end was asked for.
 const drainTimeout = 5 * time.Second
 
 // Run serves on l until ctx ends or l fails, lets running requests finish, and returns. It closes l.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	server := &http.Server{
-		Handler:           s.handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      15 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	// Whoever watches the page is let go when the end comes.
+	base := func(net.Listener) context.Context { return ctx }
+	server := &http.Server{Handler: s.mux, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second, BaseContext: base}
+	if s.page == nil {
+		return serve(ctx, l, server, s.log)
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.page.History.Run(ctx) })
+	g.Go(func() error { return serve(ctx, l, server, s.log) })
+	return g.Wait()
+}
+
+// serve runs server on l until ctx ends or l fails, lets running requests finish, and closes l.
+func serve(ctx context.Context, l net.Listener, server *http.Server, log *slog.Logger) error {
+	server.ReadHeaderTimeout, server.IdleTimeout, server.MaxHeaderBytes = 5*time.Second, time.Minute, 16<<10
+	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	drained := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)

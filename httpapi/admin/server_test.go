@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newServer(gatherer prometheus.Gatherer, checks ...admin.Check) *admin.Server {
-	return admin.New(admin.DefaultConfig(), checks, gatherer, slog.New(slog.DiscardHandler))
+	return admin.New(checks, gatherer, nil, slog.New(slog.DiscardHandler))
 }
 
 func get(t *testing.T, s *admin.Server, path string) *httptest.ResponseRecorder {

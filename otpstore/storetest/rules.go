@@ -30,13 +30,17 @@ func store(t *testing.T, open Open, p otpstore.Policy) *otpstore.Store {
 func policy() otpstore.Policy {
 	p := otpstore.DefaultPolicy()
 	p.ResendAfter = 0
-	p.SendLimit = 100
+	p.SendLimit, p.NumberLimit, p.DayLimit, p.NumberDayLimit = 100, 100, 0, 0
 	return p
+}
+
+func request(client, number string) otpstore.Request {
+	return otpstore.Request{Client: client, Number: number, Terms: policy().Terms()}
 }
 
 func issue(t *testing.T, s *otpstore.Store) otpstore.Issued {
 	t.Helper()
-	i, err := s.Issue(within(t), client, phone)
+	i, err := s.Issue(within(t), request(client, phone))
 	if err != nil {
 		t.Fatalf("Issue: %v", err)
 	}
@@ -115,10 +119,10 @@ func testRightGuesses(t *testing.T, open Open) {
 
 func testParallelIssues(t *testing.T, open Open) {
 	p := policy()
-	p.SendLimit = 7
+	p.NumberLimit = 7
 	s := store(t, open, p)
 	got := count(64, func(n int) error {
-		_, err := s.Issue(within(t), fmt.Sprintf("client-%d", n%5), phone)
+		_, err := s.Issue(within(t), request(fmt.Sprintf("client-%d", n%5), phone))
 		return err
 	})
 	if got[nil] != 7 || got[errLimit] != 57 {
@@ -131,7 +135,7 @@ func testParallelSends(t *testing.T, open Open) {
 	var issued [20]otpstore.Issued
 	if got := count(len(issued), func(n int) error {
 		var err error
-		if issued[n], err = s.Issue(within(t), client, phone); err == nil {
+		if issued[n], err = s.Issue(within(t), request(client, phone)); err == nil {
 			err = s.Sent(within(t), issued[n].ID, otpstore.SendResult{SMSC: "main"})
 		}
 		return err
@@ -155,7 +159,7 @@ func testParallelReceipts(t *testing.T, open Open) {
 		var issued [2]otpstore.Issued
 		for which, phone := range phones {
 			var err error
-			if issued[which], err = s.Issue(within(t), client, phone); err != nil {
+			if issued[which], err = s.Issue(within(t), request(client, phone)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLogNeverBlocks(t *testing.T) {
+	r, w := io.Pipe() // nobody reads yet
+	q := newLogQueue(w)
+	began := time.Now()
+	for range 3 * logQueued {
+		if _, err := q.Write([]byte("line\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("writing to a log that is not read took %v", took)
+	}
+	dropped := q.dropped.Load()
+	if dropped < logQueued || dropped > 2*logQueued {
+		t.Errorf("%d lines dropped of %d", dropped, 3*logQueued)
+	}
+	read := make(chan string, 1)
+	go func() {
+		all, _ := io.ReadAll(r)
+		read <- string(all)
+	}()
+	q.Close()
+	w.Close()
+	all := <-read
+	if n := strings.Count(all, "line\n"); int64(n) != 3*logQueued-dropped {
+		t.Errorf("%d lines written, %d dropped", n, dropped)
+	}
+	if !strings.Contains(all, "lines of the log were dropped") {
+		t.Error("it is not said that lines are missing")
+	}
+	if _, err := q.Write([]byte("late")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestClosingALogThatHangs(t *testing.T) {
+	r, w := io.Pipe()
+	q := newLogQueue(w)
+	q.Write([]byte("line"))
+	began := time.Now()
+	q.Close()
+	if took := time.Since(began); took > 2*logLinger {
+		t.Errorf("took %v", took)
+	}
+	r.Close() // lets it go
+	<-q.done
+}
+
+func TestJournalPriorities(t *testing.T) {
+	var b bytes.Buffer
+	level := new(slog.LevelVar)
+	level.Set(slog.LevelDebug)
+	log := newLogger(&b, logForm{json: true, priority: true}, level).With("component", "x")
+	log.Error("a")
+	log.Warn("b")
+	log.Info("c")
+	log.Debug("d")
+	for i, line := range strings.Split(strings.TrimSpace(b.String()), "\n") {
+		if want := []string{"<3>{", "<4>{", "<6>{", "<7>{"}[i]; !strings.HasPrefix(line, want) || !strings.Contains(line, `"component":"x"`) {
+			t.Errorf("%s, want %s", line, want)
+		}
+	}
+}
+
+func TestFormOfTheLog(t *testing.T) {
+	f, err := os.CreateTemp(t.TempDir(), "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for format, want := range map[string]bool{"auto": true, "json": true, "text": false} {
+		if got := formOf(f, format); got.json != want || got.priority {
+			t.Errorf("%s: %+v", format, got)
+		}
+	}
+	t.Setenv("JOURNAL_STREAM", "1:2") // somebody else's
+	if formOf(f, "auto").priority {
+		t.Error("a file is taken for the journal")
+	}
+}

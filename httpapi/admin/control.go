@@ -1,0 +1,163 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Verbs are what the operator can ask of a running daemon. They are called concurrently. An error is told to the operator as it
+// is; one that wraps ErrRefused is the asker's fault.
+type Verbs interface {
+	Status(ctx context.Context) Status
+	Reload(ctx context.Context) (Reloaded, error)
+	// StopSMSC drains the binds of an account and leaves them down until StartSMSC or the end of the process.
+	StopSMSC(name string) error
+	StartSMSC(name string) error
+	// Pause refuses new codes, until it is called with false; codes that were sent can still be checked.
+	Pause(paused bool)
+	// LogLevel sets the level of the log, for a time or, with 0, until the next reload.
+	LogLevel(level string, during time.Duration) error
+	// Trace gives what is known of messages: by authenticationId, x-correlator, message id of an SMSC, or number.
+	Trace(ctx context.Context, query string) ([]Trace, error)
+	// Inspect gives what those look at who mend the daemon: "metrics", "goroutines" or "heap".
+	Inspect(what string) ([]byte, error)
+}
+
+// ErrRefused says that what was asked for cannot be had: there is no such thing, or it is not valid.
+var ErrRefused = errors.New("refused")
+
+// ListenControl listens on a unix socket that the owner and the group of this process may use. A socket that a process that has
+// ended left behind is replaced.
+func ListenControl(path string) (net.Listener, error) {
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		conn, alive := net.DialTimeout("unix", path, time.Second)
+		if alive == nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("%s: another process listens there", path)
+		}
+		if info, stat := os.Lstat(path); stat != nil || info.Mode()&fs.ModeSocket == 0 {
+			return nil, err
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+		if l, err = net.Listen("unix", path); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// A Control takes verbs over a unix socket, from root and from the user that it runs as.
+type Control struct {
+	verbs Verbs
+	log   *slog.Logger
+}
+
+// NewControl makes the control of verbs. It starts nothing. log is where what was asked is written down.
+func NewControl(verbs Verbs, log *slog.Logger) *Control { return &Control{verbs: verbs, log: log} }
+
+// peerKey is the key of a connection's user in its context.
+type peerKey struct{}
+
+// Run serves on l, a unix listener, until ctx ends or l fails. It closes l.
+func (c *Control) Run(ctx context.Context, l net.Listener) error {
+	return serve(ctx, l, &http.Server{
+		Handler: c.Handler(),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, peerKey{}, peerOf(conn))
+		},
+	}, c.log)
+}
+
+// A peer is the process at the other end of a socket.
+type peer struct {
+	uid int
+	err error
+}
+
+// Handler is the control without its listener.
+func (c *Control) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { reply(w, c.verbs.Status(r.Context()), nil) })
+	mux.HandleFunc("GET /trace", func(w http.ResponseWriter, r *http.Request) {
+		traces, err := c.verbs.Trace(r.Context(), r.URL.Query().Get("query"))
+		reply(w, traces, err)
+	})
+	mux.HandleFunc("GET /inspect", func(w http.ResponseWriter, r *http.Request) {
+		content, err := c.verbs.Inspect(r.URL.Query().Get("what"))
+		reply(w, content, err)
+	})
+	c.action(mux, "reload", func(r *http.Request) (any, error) { return c.verbs.Reload(r.Context()) })
+	c.action(mux, "stop", func(r *http.Request) (any, error) { return nil, c.verbs.StopSMSC(r.FormValue("smsc")) })
+	c.action(mux, "start", func(r *http.Request) (any, error) { return nil, c.verbs.StartSMSC(r.FormValue("smsc")) })
+	c.action(mux, "pause", func(*http.Request) (any, error) { c.verbs.Pause(true); return nil, nil })
+	c.action(mux, "resume", func(*http.Request) (any, error) { c.verbs.Pause(false); return nil, nil })
+	c.action(mux, "log-level", func(r *http.Request) (any, error) {
+		during, err := time.ParseDuration(r.FormValue("for"))
+		if err != nil || during < 0 {
+			return nil, fmt.Errorf("%w: for = %q: must be a duration", ErrRefused, r.FormValue("for"))
+		}
+		return nil, c.verbs.LogLevel(r.FormValue("level"), during)
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, known := r.Context().Value(peerKey{}).(peer)
+		if !known || p.err != nil || p.uid != 0 && p.uid != os.Getuid() {
+			c.log.Warn("control refused", "uid", p.uid, "path", r.URL.Path, "err", p.err)
+			http.Error(w, "only root and the user of the daemon may do that", http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// action is a verb that changes something: it is written down with who asked.
+func (c *Control) action(mux *http.ServeMux, name string, do func(*http.Request) (any, error)) {
+	mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) {
+		result, err := do(r)
+		p, _ := r.Context().Value(peerKey{}).(peer)
+		attrs := []any{"action", name, "uid", p.uid}
+		for _, key := range []string{"smsc", "level", "for"} {
+			if value := r.FormValue(key); value != "" {
+				attrs = append(attrs, key, value)
+			}
+		}
+		if err != nil {
+			attrs = append(attrs, "error", err.Error())
+		}
+		c.log.Info("control", attrs...)
+		reply(w, result, err)
+	})
+}
+
+func reply(w http.ResponseWriter, result any, err error) {
+	if err != nil {
+		status := http.StatusInternalServerError
+		if errors.Is(err, ErrRefused) {
+			status = http.StatusUnprocessableEntity
+		}
+		http.Error(w, err.Error(), status)
+		return
+	}
+	body, err := json.Marshal(result)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // the asker hung up
+}

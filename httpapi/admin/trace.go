@@ -1,0 +1,136 @@
+package admin
+
+import (
+	"container/list"
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// A Trace is what is known of one verification: neither code nor text, and the number masked.
+type Trace struct {
+	ID         string `json:"authenticationId"`
+	Client     string `json:"client"`
+	Number     string `json:"number"`
+	Correlator string `json:"correlator"`
+	State      string `json:"state"`
+	Steps      []Step `json:"steps"`
+}
+
+// A Step is one thing that happened to it.
+type Step struct {
+	At     time.Time `json:"at"`
+	What   string    `json:"what"`
+	Detail string    `json:"detail"`
+}
+
+// What is kept of traces: so many verifications, so many steps each, so many names by which one is found.
+const (
+	tracesKept = 5000
+	stepsKept  = 24
+	namesKept  = 8
+)
+
+// Traces keeps the steps of the latest verifications in memory. Its methods may be called concurrently.
+type Traces struct {
+	mu     sync.Mutex // guards the rest
+	seed   maphash.Seed
+	byID   map[string]*list.Element
+	byName map[string]*list.Element // correlator, message ids
+	order  list.List                // of *kept, oldest first
+}
+
+type kept struct {
+	Trace
+	number uint64 // hash of the number
+	names  []string
+}
+
+// NewTraces makes room for traces.
+func NewTraces() *Traces {
+	return &Traces{seed: maphash.MakeSeed(), byID: map[string]*list.Element{}, byName: map[string]*list.Element{}}
+}
+
+// Begin opens the trace of a verification. Where there are too many, the oldest goes. Of the number only a hash is kept, by which it
+// is found, and masked, by which it is shown.
+func (t *Traces) Begin(id, client, number, masked, correlator string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byID[id] != nil {
+		return
+	}
+	if t.order.Len() >= tracesKept {
+		t.drop(t.order.Front())
+	}
+	e := t.order.PushBack(&kept{number: maphash.String(t.seed, number), Trace: Trace{ID: id, Client: client, Number: masked, Correlator: correlator}})
+	t.byID[id] = e
+	t.name(e, correlator)
+}
+
+// Add writes down a step of a verification that was begun, under names by which it can be found as well.
+func (t *Traces) Add(id, what, detail string, names ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.byID[id]
+	if e == nil {
+		return
+	}
+	k := e.Value.(*kept)
+	if len(k.Steps) < stepsKept {
+		k.Steps = append(k.Steps, Step{At: time.Now(), What: what, Detail: detail})
+	}
+	for _, name := range names {
+		t.name(e, name)
+	}
+}
+
+func (t *Traces) name(e *list.Element, name string) {
+	k := e.Value.(*kept)
+	if name == "" || len(k.names) == namesKept {
+		return
+	}
+	k.names = append(k.names, name)
+	t.byName[name] = e
+}
+
+func (t *Traces) drop(e *list.Element) {
+	k := t.order.Remove(e).(*kept)
+	delete(t.byID, k.ID)
+	for _, name := range k.names {
+		if t.byName[name] == e {
+			delete(t.byName, name)
+		}
+	}
+}
+
+// Find gives the trace of an authenticationId, an x-correlator or a message id of an SMSC.
+func (t *Traces) Find(query string) (Trace, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.byID[query]
+	if e == nil {
+		e = t.byName[query]
+	}
+	if e == nil {
+		return Trace{}, false
+	}
+	found := e.Value.(*kept).Trace
+	found.Steps = append([]Step(nil), found.Steps...)
+	return found, true
+}
+
+// Latest gives up to n traces of this number, newest first.
+func (t *Traces) Latest(number string, n int) []Trace {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	hash := maphash.String(t.seed, number)
+	var all []Trace
+	for e := t.order.Back(); e != nil && len(all) < n; e = e.Prev() {
+		if k := e.Value.(*kept); k.number == hash {
+			found := k.Trace
+			found.Steps = append([]Step(nil), found.Steps...)
+			all = append(all, found)
+		}
+	}
+	return all
+}
