@@ -22,6 +22,7 @@ const (
 	boltVersion = 2
 	lazyWithin  = 20 * time.Millisecond // bound on the age of a job that nobody waits for
 	begunWithin = 10 * time.Second      // bound on the wait for a commit
+	quietTimes  = 3                     // so many times as long as the commits before it, what yields waits for one of its own
 )
 
 var (
@@ -285,30 +286,42 @@ func (b *Bolt) Ready() error {
 func (b *Bolt) Run(ctx context.Context) error {
 	b.running.Store(true)
 	defer b.running.Store(false)
+	var quiet time.Time // until when what yields leaves the store to others
 	for {
-		all := false
+		next, wait := urgentTurn, time.Duration(0)
 		select {
 		case <-b.queue.urgent:
-		case <-b.queue.lazy: // someone who waits may come and share the commit
-			select {
-			case <-b.queue.urgent:
-			case <-time.After(lazyWithin):
-				all = true
-			case <-ctx.Done():
-			}
+		case <-b.queue.polite:
+			next, wait = politeTurn, time.Until(quiet)
+		case <-b.queue.lazy:
+			next, wait = anyTurn, lazyWithin
 		case <-ctx.Done():
 			b.queue.close(fmt.Errorf("%w: shutting down", ErrUnavailable))
-			return b.drain(true)
+			return b.drain(anyTurn)
 		}
-		if err := b.drain(all); err != nil {
+		if wait > 0 { // someone who is in a hurry may come and share the commit
+			select {
+			case <-b.queue.urgent:
+				next = urgentTurn
+			case <-time.After(wait):
+			case <-ctx.Done():
+				next = urgentTurn
+			}
+		}
+		began := time.Now()
+		if err := b.drain(next); err != nil {
 			return err
 		}
+		quiet = time.Now().Add(min(quietTimes*time.Since(began), lazyWithin))
 	}
 }
 
-// drain commits batches until no queued job is waited for; until none is left if all is true.
-func (b *Bolt) drain(all bool) error {
-	for batch := b.queue.take(all); batch != nil; batch = b.queue.take(all) {
+// drain commits one batch in its turn, and more as long as there are jobs in a hurry. In anyTurn it leaves none.
+func (b *Bolt) drain(t turn) error {
+	for batch := b.queue.take(t); batch != nil; batch = b.queue.take(t) {
+		if t == politeTurn {
+			t = urgentTurn
+		}
 		if err := b.do(batch); err != nil {
 			b.fail(fmt.Errorf("%w: an earlier write failed: %w", ErrUnavailable, err))
 			return err
@@ -371,7 +384,7 @@ func (b *Bolt) transact(jobs []*job) error {
 // fail refuses all work from now on and answers what is queued.
 func (b *Bolt) fail(reason error) {
 	b.queue.close(reason)
-	for batch := b.queue.take(true); batch != nil; batch = b.queue.take(true) {
+	for batch := b.queue.take(anyTurn); batch != nil; batch = b.queue.take(anyTurn) {
 		for _, j := range batch {
 			if j.taken.CompareAndSwap(false, true) {
 				j.done(reason)

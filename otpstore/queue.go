@@ -13,7 +13,7 @@ import (
 const (
 	queueLength = 4096 // jobs that may wait; more callers wait for room
 	batchLength = 512  // jobs in one commit
-	batchYields = 64   // jobs in it that yield, where there are others
+	batchYields = 16   // jobs in it that yield, where there are others
 )
 
 // A job is one step that waits for the committer.
@@ -29,14 +29,15 @@ type job struct {
 // A queue keeps jobs in order for the one committer. It is bounded and may be closed for good.
 type queue struct {
 	room   chan struct{} // one token for each job in jobs
-	urgent chan struct{} // holds a signal after a waited job came
+	urgent chan struct{} // holds a signal after a waited job came that does not yield
+	polite chan struct{} // holds a signal after one came that yields
 	lazy   chan struct{} // holds a signal after any other came
 
 	mu     sync.Mutex // guards the fields below
 	jobs   []*job     // that do not yield
 	yields []*job
 	last   uint64 // number of the job that came last
-	waited int    // jobs that are waited for
+	waited int    // of jobs, those that are waited for
 	closed error  // why nothing more is taken
 }
 
@@ -44,6 +45,7 @@ func newQueue() *queue {
 	return &queue{
 		room:   make(chan struct{}, queueLength),
 		urgent: make(chan struct{}, 1),
+		polite: make(chan struct{}, 1),
 		lazy:   make(chan struct{}, 1),
 	}
 }
@@ -67,17 +69,18 @@ func (q *queue) put(ctx context.Context, j *job) error {
 	}
 	q.last++
 	j.number = q.last
-	if j.yields {
+	switch {
+	case j.yields:
 		q.yields = append(q.yields, j)
-	} else {
-		q.jobs = append(q.jobs, j)
-	}
-	if j.waited {
+		signal(q.polite)
+		return nil
+	case j.waited:
 		q.waited++
 		signal(q.urgent)
-	} else {
+	default:
 		signal(q.lazy)
 	}
+	q.jobs = append(q.jobs, j)
 	return nil
 }
 
@@ -88,16 +91,28 @@ func signal(c chan struct{}) {
 	}
 }
 
-// take gives the next jobs, if any of all those in the queue is waited for or all is true. Jobs that it leaves are signalled again. Those
-// that yield come last, and none of them before a job that came earlier.
-func (q *queue) take(all bool) []*job {
+// A turn is what has to be in the queue for a batch to be taken.
+type turn int
+
+const (
+	urgentTurn turn = iota // a job that is waited for and does not yield
+	politeTurn             // or one that yields
+	anyTurn                // or any
+)
+
+// take gives the next jobs, if there is what t asks for. Jobs that it leaves are signalled again. Those that yield come last, and none of
+// them before a job that came earlier.
+func (q *queue) take(t turn) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case len(q.jobs)+len(q.yields) == 0:
-		return nil
-	case q.waited == 0 && !all:
-		signal(q.lazy)
+	ready := q.waited > 0 || t >= politeTurn && len(q.yields) > 0 || t == anyTurn && len(q.jobs) > 0
+	if !ready {
+		if len(q.yields) > 0 {
+			signal(q.polite)
+		}
+		if len(q.jobs) > 0 {
+			signal(q.lazy)
+		}
 		return nil
 	}
 	batch := make([]*job, 0, min(len(q.jobs)+len(q.yields), batchLength))
@@ -112,7 +127,7 @@ func (q *queue) take(all bool) []*job {
 	}
 	batch, q.yields = shift(batch, q.yields, n)
 	for _, j := range batch {
-		if j.waited {
+		if j.waited && !j.yields {
 			q.waited--
 		}
 		<-q.room

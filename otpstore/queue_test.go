@@ -32,20 +32,20 @@ func TestNoJobIsForgotten(t *testing.T) {
 		t.Fatal("nothing was signalled")
 	}
 	for round, want := range []int{batchLength, batchLength} { // the last waited job is in the second batch
-		if got := len(q.take(false)); got != want {
+		if got := len(q.take(urgentTurn)); got != want {
 			t.Fatalf("batch %d has %d jobs, want %d", round, got, want)
 		}
 	}
-	if q.take(false) != nil {
+	if q.take(urgentTurn) != nil {
 		t.Error("jobs that nobody waits for were taken before their time")
 	}
 	if !signalled(q.lazy) {
 		t.Error("they were left, and nothing tells of them")
 	}
-	if got := len(q.take(true)); got != 10 {
+	if got := len(q.take(anyTurn)); got != 10 {
 		t.Errorf("%d jobs left, want 10", got)
 	}
-	if q.take(true) != nil || len(q.room) != 0 {
+	if q.take(anyTurn) != nil || len(q.room) != 0 {
 		t.Errorf("an empty queue gives jobs or has no room: %d", len(q.room))
 	}
 	reason := errors.New("closed")
@@ -79,25 +79,29 @@ func TestWhatYieldsComesLast(t *testing.T) {
 	}
 	put(true, 1000)
 	put(false, 10)
-	if u, y := kinds(q.take(false)); u != 10 || y != batchYields {
+	if u, y := kinds(q.take(urgentTurn)); u != 10 || y != batchYields {
 		t.Errorf("%d and %d that yield, want 10 and %d", u, y, batchYields)
 	}
-	if u, y := kinds(q.take(false)); u != 0 || y != batchLength {
+	signalled(q.polite)
+	if q.take(urgentTurn) != nil || !signalled(q.polite) {
+		t.Error("what yields was taken out of its turn, or nothing tells of it")
+	}
+	if u, y := kinds(q.take(politeTurn)); u != 0 || y != batchLength {
 		t.Errorf("%d and %d that yield, want all of a batch", u, y)
 	}
-	for len(q.take(true)) > 0 {
+	for len(q.take(anyTurn)) > 0 {
 	}
 
 	put(true, 3)
 	put(false, batchLength+1)
 	put(true, 5) // these came after a job that is left for the next batch
-	if u, y := kinds(q.take(false)); u != batchLength || y != 3 {
+	if u, y := kinds(q.take(urgentTurn)); u != batchLength || y != 3 {
 		t.Errorf("%d and %d that yield, want %d and 3", u, y, batchLength)
 	}
-	if u, y := kinds(q.take(false)); u != 1 || y != 5 {
+	if u, y := kinds(q.take(urgentTurn)); u != 1 || y != 5 {
 		t.Errorf("%d and %d that yield, want 1 and 5", u, y)
 	}
-	if q.take(true) != nil || len(q.room) != 0 {
+	if q.take(anyTurn) != nil || len(q.room) != 0 {
 		t.Error("jobs are left")
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	receiptWorkers = 16               // receipts of one account that are recorded at once, so that they can share a commit
+	receiptWorkers = 64               // receipts of one account that are recorded at once, so that they can share a commit
 	receiptTimeout = 10 * time.Second // for one receipt to be recorded
 )
 

@@ -39,7 +39,7 @@ func TestFullQueueOfReceiptsIsAnAnswer(t *testing.T) {
 		recorded := make(chan struct{})
 		r := run(t, l, cfg, func(context.Context, smpp.Receipt) error { <-recorded; return nil })
 		p := r.bound()
-		const workers = 16
+		const workers = 64
 		for i := range uint32(workers + 3) {
 			p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: i}, receiptFor(fmt.Sprint(i)))
 			synctest.Wait()
