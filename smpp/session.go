@@ -97,9 +97,8 @@ func (s *session) canTry() bool { return s.seat.suspect && s.seat.proven && s.se
 func (s *session) read(ctx context.Context) {
 	stream := &stream{conn: s.conn, timeout: s.account.config.PDUReadTimeout}
 	reader := pdu.NewReader(stream)
-	var flood flood
 	for n := 0; ; n++ {
-		if n%yieldEvery == 0 { // a stream of answers must not keep others from the processor
+		if n%yieldEvery == 0 { // a flood on one connection must not keep others from the processor
 			runtime.Gosched()
 		}
 		f, err := stream.next(reader)
@@ -110,40 +109,12 @@ func (s *session) read(ctx context.Context) {
 		s.heard.Store(int64(time.Since(s.started)))
 		s.metrics.received(f.Command)
 		s.handle(ctx, f)
-		if f.Command == pdu.DeliverSM || f.Command == pdu.DataSM {
-			flood.ease()
-		}
 		select {
 		case <-s.done:
 			return
 		default:
 		}
 	}
-}
-
-// A flood is what a peer sends of its own accord, faster than anybody is in a hurry for.
-type flood struct {
-	count int
-	since time.Time
-}
-
-const (
-	floodCount = 16                   // requests
-	floodTime  = 4 * time.Millisecond // less for so many is a flood
-	floodRest  = 200 * time.Microsecond
-)
-
-// ease rests for a moment after some requests of a flood. While a processor always has something to do, Go looks at the
-// other connections every 10 ms only: a rest is when it sees that somebody else has asked something.
-func (f *flood) ease() {
-	if f.count++; f.count < floodCount {
-		return
-	}
-	now := time.Now()
-	if now.Sub(f.since) < floodTime {
-		time.Sleep(floodRest)
-	}
-	f.count, f.since = 0, now
 }
 
 func (s *session) readFailed(err error) {
