@@ -29,10 +29,28 @@ func listener(given map[string][]net.Listener, name, address string) (net.Listen
 	case 0:
 		return net.Listen("tcp", address)
 	case 1:
+		if at := sockets[0].Addr(); !sameAddress(at, address) {
+			return nil, fmt.Errorf("%q is not where the socket %q of the service manager listens, which is %v: one of the two has to change", address, name, at)
+		}
 		return sockets[0], nil
 	default:
 		return nil, fmt.Errorf("%d sockets of the name %q were handed over, one is wanted", len(sockets), name)
 	}
+}
+
+// sameAddress says whether a listener at given is one at address, as net.Listen reads it: what was checked of address, that plain HTTP
+// stays on this host above all, is true of given then. Whatever is no TCP is reached from this host only.
+func sameAddress(given net.Addr, address string) bool {
+	at, is := given.(*net.TCPAddr)
+	if !is {
+		return true
+	}
+	wanted, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil || wanted.Port != at.Port {
+		return false
+	}
+	everywhere := len(wanted.IP) == 0 || wanted.IP.IsUnspecified()
+	return wanted.IP.Equal(at.IP) || everywhere && at.IP.IsUnspecified()
 }
 
 // sockets are those that the service manager handed over, by their names.

@@ -17,6 +17,22 @@ import (
 
 var restarts = flag.Int("restarts", 6, "restarts and reloads under load")
 
+// holdSocket listens as a service manager does, until the end of the test.
+func holdSocket(t *testing.T, address string) (*os.File, net.Addr) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	socket, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { socket.Close() })
+	return socket, l.Addr()
+}
+
 // startBySocket starts the process as a service manager does that holds its listening socket.
 func (p *plant) startBySocket(socket *os.File) {
 	p.t.Helper()
@@ -34,8 +50,8 @@ func (p *plant) startBySocket(socket *os.File) {
 	p.mu.Unlock()
 }
 
-// load asks for the check of codes, each over a connection of its own, until it is stopped; it gives the number of requests
-// and the errors.
+// load sends codes and asks for the check of codes, each over a connection of its own, until it is stopped; it gives the number of
+// requests and the errors.
 func (p *plant) load(clients int) (stop func() (int64, []string)) {
 	var (
 		answered atomic.Int64
@@ -45,29 +61,33 @@ func (p *plant) load(clients int) (stop func() (int64, []string)) {
 		done     = make(chan struct{})
 	)
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	for range clients {
+	ask := func(path, body string, want int) {
+		r, err := http.NewRequest(http.MethodPost, "http://"+p.http+apiPath+path, strings.NewReader(body))
+		if err != nil {
+			panic(err)
+		}
+		r.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + p.token}}
+		resp, err := client.Do(r)
+		if err == nil {
+			resp.Body.Close()
+		}
+		if err != nil || resp.StatusCode != want {
+			mu.Lock()
+			failures = append(failures, time.Now().Format("15:04:05.000 ")+path+" "+errorOr(err, resp))
+			mu.Unlock()
+		}
+		answered.Add(1)
+	}
+	for c := range clients {
 		group.Go(func() {
-			for {
+			for i := 0; ; i++ {
 				select {
 				case <-done:
 					return
 				default:
 				}
-				r, err := http.NewRequest(http.MethodPost, "http://"+p.http+apiPath+"/validate-code", strings.NewReader(validateBody("019a7c2e-1111-7222-8333-444455556666", "123456")))
-				if err != nil {
-					panic(err)
-				}
-				r.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + p.token}}
-				resp, err := client.Do(r)
-				if err == nil {
-					resp.Body.Close()
-				}
-				if err != nil || resp.StatusCode != http.StatusNotFound {
-					mu.Lock()
-					failures = append(failures, time.Now().Format("15:04:05.000 ")+errorOr(err, resp))
-					mu.Unlock()
-				}
-				answered.Add(1)
+				ask("/send-code", sendBody(number(c*100_000+i)), http.StatusOK)
+				ask("/validate-code", validateBody("019a7c2e-1111-7222-8333-444455556666", "123456"), http.StatusNotFound)
 			}
 		})
 	}
@@ -88,16 +108,7 @@ func errorOr(err error, resp *http.Response) string {
 func TestRestartsBySocketRefuseNothing(t *testing.T) {
 	p := newPlant(t)
 	p.kill()
-	l, err := net.Listen("tcp", p.http)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	socket, err := l.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
+	socket, _ := holdSocket(t, p.http)
 	p.startBySocket(socket)
 	p.await("ready", func() bool { return p.probe("/readyz") == http.StatusOK })
 	stop := p.load(4)

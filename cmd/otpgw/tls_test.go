@@ -36,6 +36,15 @@ func newPair(t *testing.T, serial int64, expires time.Time) (cert, key string) {
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
 }
 
+// certify gives the configuration a certificate.
+func (p *plant) certify(t *testing.T) {
+	t.Helper()
+	cert, key := newPair(t, 1, time.Now().Add(time.Hour))
+	p.write("cert.pem", cert, 0o600)
+	p.write("key.pem", key, 0o600)
+	p.replace("[http]\n", fmt.Sprintf("[http]\ntls_cert = %q\ntls_key = %q\n", filepath.Join(p.dir, "cert.pem"), filepath.Join(p.dir, "key.pem")))
+}
+
 // serial is that of the certificate that the API shows, over a connection of its own.
 func (p *plant) serial(least uint16) (int64, error) {
 	conn, err := tls.Dial("tcp", p.http, &tls.Config{InsecureSkipVerify: true, MaxVersion: least}) //nolint:gosec // it is looked at, not trusted
@@ -49,10 +58,7 @@ func (p *plant) serial(least uint16) (int64, error) {
 func TestCertificateIsRenewedWithoutARestart(t *testing.T) {
 	p := newPlant(t)
 	p.kill()
-	cert, key := newPair(t, 1, time.Now().Add(time.Hour))
-	p.write("cert.pem", cert, 0o600)
-	p.write("key.pem", key, 0o600)
-	p.replace("[http]\n", fmt.Sprintf("[http]\ntls_cert = %q\ntls_key = %q\n", filepath.Join(p.dir, "cert.pem"), filepath.Join(p.dir, "key.pem")))
+	p.certify(t)
 	p.start()
 	shows := func(want int64) bool { n, err := p.serial(0); return err == nil && n == want }
 	p.await("the first certificate", func() bool { return shows(1) })
@@ -60,7 +66,7 @@ func TestCertificateIsRenewedWithoutARestart(t *testing.T) {
 		t.Error("TLS 1.1 was accepted")
 	}
 
-	cert, key = newPair(t, 2, time.Now().Add(time.Hour))
+	cert, key := newPair(t, 2, time.Now().Add(time.Hour))
 	p.write("cert.pem", cert, 0o600)
 	p.write("key.pem", key, 0o600)
 	p.signal(syscall.SIGHUP)
