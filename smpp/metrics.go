@@ -152,6 +152,9 @@ func newMetrics(reg prometheus.Registerer, smsc string) *metrics {
 		Name: "otpgw_smpp_queue_oldest_seconds", Help: "How long the message has waited that waits longest.",
 	}, m.tell(func(a *account) float64 { return a.gate.oldest(time.Now()).Seconds() }))
 	m.accepted = m.submits.WithLabelValues("accepted", statusLabel(pdu.StatusOK))
+	for _, reason := range []string{"queue_full", "error"} {
+		m.deferred.WithLabelValues(reason)
+	}
 	return m
 }
 
