@@ -9,7 +9,10 @@ RACE        := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race,)
 FUZZTIME    ?= 5m
 CYCLES      ?= 2000
 
-.PHONY: help build demo check test bench soak fuzz clean
+# The date of every file that is given away.
+EPOCH       := $(shell git log -1 --format=%ct 2>/dev/null || echo 1)
+
+.PHONY: help build demo check test packages dist bench soak fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -21,7 +24,7 @@ demo: build ## the main job for real, in one process (KEEP=1 stays up)
 	@bin/otpgw demo $(if $(KEEP),--keep)
 
 check: ## formatting, vet, staticcheck, tidy go.mod, import directions
-	@unformatted=$$(gofmt -l cmd config httpapi otpstore smpp); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l cmd config httpapi otpstore packaging smpp); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
@@ -29,9 +32,19 @@ check: ## formatting, vet, staticcheck, tidy go.mod, import directions
 
 test: check build ## check, unit and race tests, conformance, end to end with the real binary
 	@if [ -z "$(RACE)" ]; then echo "NO C COMPILER: the tests run WITHOUT the race detector (apt-get install gcc)"; test "$$CI" != true; fi
-	@for p in tshark node npm bearerbox perl chromium ip tc; do command -v $$p >/dev/null || { \
+	@for p in tshark node npm bearerbox perl chromium ip tc systemd-analyze promtool prometheus dpkg-deb rpm; do command -v $$p >/dev/null || { \
 	  echo "$$p IS MISSING: some tests against real counterparts are SKIPPED (docs/development.md)"; test "$$CI" != true || exit 1; }; done
+	@test -f "$${XDG_CACHE_HOME:-$$HOME/.cache}/otpgw-test/debian-12.tar" || echo "NO DEBIAN TREE: the scripts of the package are NOT TESTED (sh testdata/debian/make-tree)"
 	$(GO) test $(RACE) -shuffle=on -count=1 -timeout 9m ./...
+
+packages: ## .deb, .rpm and .tar.gz for this architecture in dist/
+	GO='$(GO)' VERSION='$(VERSION)' SOURCE_DATE_EPOCH=$(EPOCH) packaging/build $$($(GO) env GOARCH) dist
+
+dist: ## what a release consists of in dist/: amd64 and arm64, bills of materials, licences, SHA256SUMS
+	rm -rf dist
+	@set -e; for arch in amd64 arm64; do GO='$(GO)' VERSION='$(VERSION)' SOURCE_DATE_EPOCH=$(EPOCH) packaging/build $$arch dist; done
+	@test $$(ls dist/*.deb dist/*.rpm dist/*.tar.gz | wc -l) = 6
+	cd dist && sha256sum otpgw* >SHA256SUMS
 
 bench: build ## benchmarks of every package and of the daemon over loopback
 	$(GO) test -run '^$$' -bench . -benchmem -count=1 -timeout 30m ./...
@@ -48,4 +61,4 @@ fuzz: ## every fuzz target for FUZZTIME
 	  done; done
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist

@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"otpgw/httpapi/numbers":    {},
 	"otpgw/otpstore":           {},
 	"otpgw/otpstore/storetest": {"otpgw/otpstore"},
+	"otpgw/packaging":          {},
 	"otpgw/smpp":               {"otpgw/smpp/pdu"},
 	"otpgw/smpp/counterpart":   {},
 	"otpgw/smpp/pdu":           {},
@@ -26,13 +27,14 @@ var mayImport = map[string][]string{
 
 // onlyImporter names the one package that may import a dependency.
 var onlyImporter = map[string]string{
-	"github.com/fiorix/go-smpp":    "otpgw/smpp/pdu",
-	"github.com/warthog618/sms":    "otpgw/smpp/pdu",
-	"github.com/spf13/viper":       "otpgw/config",
-	"go.etcd.io/bbolt":             "otpgw/otpstore",
-	"github.com/labstack/echo/v4":  "otpgw/httpapi",
-	"github.com/pelletier/go-toml": "otpgw/config",
-	"github.com/spf13/cobra":       "otpgw/cmd/otpgw",
+	"github.com/fiorix/go-smpp":      "otpgw/smpp/pdu",
+	"github.com/warthog618/sms":      "otpgw/smpp/pdu",
+	"github.com/spf13/viper":         "otpgw/config",
+	"go.etcd.io/bbolt":               "otpgw/otpstore",
+	"github.com/labstack/echo/v4":    "otpgw/httpapi",
+	"github.com/pelletier/go-toml":   "otpgw/config",
+	"github.com/spf13/cobra":         "otpgw/cmd/otpgw",
+	"github.com/google/licensecheck": "otpgw/packaging",
 }
 
 func goList(t *testing.T, format string) []string {
