@@ -9,7 +9,7 @@ import (
 	"otpgw/httpapi"
 )
 
-// loadCertificates reads what http and smsc need for TLS, so that what cannot be used is found before anything is started
+// loadCertificates reads what http, smsc and issuer need for TLS, so that what cannot be used is found before anything is started
 // or touched.
 func (l *loader) loadCertificates(cfg Config) {
 	const cert, key = "http.tls_cert", "http.tls_key"
@@ -22,12 +22,21 @@ func (l *loader) loadCertificates(cfg Config) {
 		}
 	}
 	for i, smsc := range cfg.SMSC {
-		if at := fmt.Sprintf("smsc[%d].tls_ca", i); !l.document.failed[at] && filepath.IsAbs(smsc.TLSCA) {
-			if text, err := readFile(smsc.TLSCA, maxFile, trusted); err != nil {
-				l.fail(at, " = %q: %v", smsc.TLSCA, err)
-			} else if !x509.NewCertPool().AppendCertsFromPEM(text) {
-				l.fail(at, " = %q: holds no certificate in PEM", smsc.TLSCA)
-			}
-		}
+		l.loadAuthorities(fmt.Sprintf("smsc[%d].tls_ca", i), smsc.TLSCA)
+	}
+	for i, issuer := range cfg.Issuers {
+		l.loadAuthorities(fmt.Sprintf("issuer[%d].ca", i), issuer.CA)
+	}
+}
+
+// loadAuthorities reads the certificates that a key names, if it names any.
+func (l *loader) loadAuthorities(key, path string) {
+	if l.document.failed[key] || !filepath.IsAbs(path) {
+		return
+	}
+	if text, err := readFile(path, maxFile, trusted); err != nil {
+		l.fail(key, " = %q: %v", path, err)
+	} else if !x509.NewCertPool().AppendCertsFromPEM(text) {
+		l.fail(key, " = %q: holds no certificate in PEM", path)
 	}
 }

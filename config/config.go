@@ -11,6 +11,7 @@ import (
 	"otpgw/httpapi"
 	"otpgw/httpapi/admin"
 	"otpgw/httpapi/numbers"
+	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -28,17 +29,18 @@ type Config struct {
 	Log         Log                  `toml:"log" comment:"What is written to standard error."`
 	SMSC        []smpp.Config        `toml:"smsc" comment:"One account on one SMSC. One table for each; their names differ."`
 	Clients     []httpapi.Client     `toml:"client" comment:"One consumer of the API. One table for each."`
+	Issuers     []tokens.Config      `toml:"issuer" optional:"true" comment:"Whose access tokens are taken besides those of the file. One table for each; their names and issuers differ."`
 	Policies    []otpstore.Terms     `toml:"policy" optional:"true" comment:"What the codes of some clients are issued under, in place of [otp]. One table for each; a key that is not set has the default of [otp]."`
 	Budgets     []httpapi.Budget     `toml:"budget" optional:"true" comment:"How many codes may be sent to a part of the world. One table for each."`
 	TestNumbers []httpapi.TestNumber `toml:"test_number" optional:"true" comment:"A number that nothing is sent to, where http.sandbox is true. One table for each."`
 
 	// TokenList is what the file named by Tokens.File holds. It is no key of its own.
-	TokenList []httpapi.Token `toml:"-"`
+	TokenList []tokens.Token `toml:"-"`
 }
 
 // Tokens says where the access tokens are.
 type Tokens struct {
-	File string `toml:"file" comment:"Absolute path of the file with the access tokens: tables [[token]] with sha256 (64 hex digits), client, scopes and expires. Empty: nobody is let in." reload:"hot"`
+	File string `toml:"file" comment:"Absolute path of the file with the access tokens: tables [[token]] with sha256 (64 hex digits), client, scopes and expires. Empty, and no [[issuer]]: nobody is let in." reload:"hot"`
 }
 
 // Log says what is logged.

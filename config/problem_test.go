@@ -40,7 +40,7 @@ var bad = []struct {
 		`FILE:1:1: unknown key "listen" ("listen" belongs under [http] or [admin])`,
 	}},
 	{"key of none", "frobnicate = 1\n" + whole, []string{
-		`FILE:1:1: unknown key "frobnicate" (known are store, otp, http, admin, numbers, tokens, log, smsc, client, policy, budget, test_number)`,
+		`FILE:1:1: unknown key "frobnicate" (known are store, otp, http, admin, numbers, tokens, log, smsc, client, issuer, policy, budget, test_number)`,
 	}},
 	{"unknown table, once", "[opt]\nttl = 1\nlength = 2\n[opt.more]\nx = 1\n" + whole, []string{
 		`FILE:1:1: unknown key "opt" (did you mean "otp"?)`,

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"otpgw/httpapi"
+	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -48,6 +49,10 @@ func examples() map[string]string {
 		"budget.prefixes":    `["+34"]`,
 		"budget.limit":       `10000`,
 		"test_number.number": `"+34600000099"`,
+
+		"issuer.name":     `"idp"`,
+		"issuer.issuer":   `"https://idp.example.com"`,
+		"issuer.audience": `["https://otp.example.com"]`,
 	}
 }
 
@@ -109,6 +114,7 @@ func defaultsOf(s section) reflect.Value {
 func defaultTable(t reflect.Type) reflect.Value {
 	for _, table := range []any{
 		smpp.DefaultConfig(), httpapi.DefaultClient(), otpstore.DefaultPolicy().Terms(), httpapi.DefaultBudget(), httpapi.DefaultTestNumber(),
+		tokens.DefaultConfig(),
 	} {
 		if reflect.TypeOf(table) == t {
 			return reflect.ValueOf(table)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"otpgw/httpapi"
+	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 )
 
@@ -109,6 +110,8 @@ func (c Config) listFindings() []finding {
 	}
 	return slices.Concat(all,
 		unique("client", "id", c.Clients, func(client httpapi.Client) string { return client.ID }),
+		unique("issuer", "name", c.Issuers, func(i tokens.Config) string { return i.Name }),
+		unique("issuer", "issuer", c.Issuers, func(i tokens.Config) string { return i.Issuer }),
 		unique("policy", "name", c.Policies, func(p otpstore.Terms) string { return p.Name }),
 		unique("budget", "name", c.Budgets, func(b httpapi.Budget) string { return b.Name }),
 		c.referenceFindings())
@@ -272,10 +275,21 @@ func (c Config) warnings() []finding {
 	if len(c.Numbers.Own) == 0 && c.Numbers.OwnFile == "" {
 		warn("numbers.own", " = []: codes are sent to every number in the world")
 	}
+	for i, issuer := range c.Issuers {
+		if issuer.ActiveFor == 0 && issuer.Kind == "opaque" {
+			warn(fmt.Sprintf("issuer[%d].active_for", i), " = \"0s\": the issuer is asked about every request")
+		}
+		if len(issuer.Audience) == 0 && issuer.Kind == "opaque" {
+			warn(fmt.Sprintf("issuer[%d].audience", i), " = []: tokens for any other API of the issuer are taken too")
+		}
+		if len(issuer.ClientClaims) > 0 && issuer.ClientClaims[0] == "sub" {
+			warn(fmt.Sprintf("issuer[%d].client_claims", i), " = %q: sub comes first: it names the person where a token is of one", issuer.ClientClaims)
+		}
+	}
 	if len(c.Clients) == 0 {
 		warn("client", ": there is no [[client]]: nobody can use the API")
 	}
-	if c.Tokens.File == "" && len(c.TokenList) == 0 {
+	if c.Tokens.File == "" && len(c.TokenList) == 0 && len(c.Issuers) == 0 {
 		warn("tokens.file", ` = "": nobody is let in`)
 	}
 	return all

@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-viper/mapstructure/v2"
 
-	"otpgw/httpapi"
+	"otpgw/httpapi/tokens"
 )
 
 // A tokenFile is the file that tokens.file names.
@@ -52,7 +52,7 @@ func (l *loader) loadTokens(cfg *Config) {
 }
 
 // parseTokens reads a token file. A token must be of one of clients, or of any if clients is nil: then they are not known.
-func parseTokens(file string, text []byte, clients []string) ([]httpapi.Token, Problems) {
+func parseTokens(file string, text []byte, clients []string) ([]tokens.Token, Problems) {
 	document, problem := parse(file, text)
 	if problem != nil {
 		return nil, Problems{*problem}
@@ -63,7 +63,7 @@ func parseTokens(file string, text []byte, clients []string) ([]httpapi.Token, P
 		return nil, append(problems, Problem{File: file, Message: plain(err.Error())})
 	}
 
-	var list []httpapi.Token
+	var list []tokens.Token
 	first := map[[32]byte]int{}
 	for i, entry := range content.Tokens {
 		at := fmt.Sprintf("token[%d]", i)
@@ -74,7 +74,7 @@ func parseTokens(file string, text []byte, clients []string) ([]httpapi.Token, P
 				problems = append(problems, Problem{File: file, Line: p.line, Column: p.column, Key: key, Message: key + message, Warning: warning})
 			}
 		}
-		token := httpapi.Token{Client: entry.Client, Scopes: entry.Scopes, Expires: entry.Expires}
+		token := tokens.Token{Client: entry.Client, Scopes: entry.Scopes, Expires: entry.Expires}
 		sum, err := hex.DecodeString(entry.SHA256)
 		if err != nil || copy(token.SHA256[:], sum) != len(token.SHA256) || len(sum) != len(token.SHA256) {
 			report(false, "sha256", ": must be the SHA-256 of the token in 64 hexadecimal digits") // not repeated: it could be the token

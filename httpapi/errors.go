@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"otpgw/httpapi/numbers"
+	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -160,9 +161,9 @@ func problemOf(err error) (*problem, time.Duration) {
 
 	case errors.Is(err, numbers.ErrUnavailable):
 		row = lookupUnavailable
-	case errors.Is(err, ErrUnauthenticated):
+	case errors.Is(err, tokens.ErrUnauthenticated):
 		row = unauthenticated
-	case errors.Is(err, ErrAuthUnavailable):
+	case errors.Is(err, tokens.ErrAuthUnavailable):
 		row = authUnavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		row = timeout

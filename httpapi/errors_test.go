@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"otpgw/httpapi"
+	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -77,11 +78,11 @@ func TestEveryError(t *testing.T) {
 
 		{"no token", nil, request(sendPath, sendBody, "Authorization", "-"), 401, "UNAUTHENTICATED",
 			"Request not authenticated due to missing, invalid, or expired credentials.", "unauthenticated"},
-		{"identity provider down", authenticateWith(func(context.Context, *http.Request) (httpapi.Principal, error) {
-			return httpapi.Principal{}, fmt.Errorf("keys: %w", httpapi.ErrAuthUnavailable)
+		{"identity provider down", authenticateWith(func(context.Context, *http.Request) (tokens.Principal, error) {
+			return tokens.Principal{}, fmt.Errorf("keys: %w", tokens.ErrAuthUnavailable)
 		}), request(sendPath, sendBody), 503, "UNAVAILABLE", "Service Unavailable.", "auth_unavailable"},
-		{"authentication broken", authenticateWith(func(context.Context, *http.Request) (httpapi.Principal, error) {
-			return httpapi.Principal{}, errBroken
+		{"authentication broken", authenticateWith(func(context.Context, *http.Request) (tokens.Principal, error) {
+			return tokens.Principal{}, errBroken
 		}), request(sendPath, sendBody), 500, "INTERNAL", "", "internal"},
 		{"no scope", nil, request(sendPath, sendBody, "Authorization", "Bearer unscoped-token"), 403, "PERMISSION_DENIED",
 			"Client does not have sufficient permissions to perform this action.", "no_scope"},

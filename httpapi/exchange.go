@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
+
+	"otpgw/httpapi/tokens"
 )
 
 // A route is one operation of one version, or all that is none.
@@ -84,8 +87,10 @@ func guard(ctx context.Context, x *exchange, work func(context.Context, *exchang
 	return work(ctx, x)
 }
 
-// scope is the one that both operations require.
-const scope = "one-time-password-sms:send-validate"
+const (
+	scope = "one-time-password-sms:send-validate" // that both operations require
+	realm = "one-time-password-sms"
+)
 
 // admit checks all that does not depend on the body, in the order that decides which error a client is told, and then
 // operates.
@@ -172,14 +177,10 @@ func (s *Server) answer(x *exchange, w http.ResponseWriter, err error) (int, *pr
 	switch p.code {
 	case methodNotAllowed.code:
 		h["Allow"] = []string{x.allow}
-	case unauthenticated.code: // RFC 6750 §3.1: no error code where no credentials came
-		challenge := `Bearer realm="one-time-password-sms"`
-		if len(x.request.Header["Authorization"]) > 0 {
-			challenge += `, error="invalid_token"`
-		}
-		h["Www-Authenticate"] = []string{challenge}
+	case unauthenticated.code:
+		h["Www-Authenticate"] = tokens.Challenges(err, realm, len(x.request.Header["Authorization"]) > 0)
 	case noScope.code:
-		h["Www-Authenticate"] = []string{`Bearer realm="one-time-password-sms", error="insufficient_scope", scope="` + x.scope + `"`}
+		h["Www-Authenticate"] = []string{`Bearer realm="` + realm + `", error="insufficient_scope", scope="` + x.scope + `"`}
 	}
 	x.write(w, p.status, p.appendJSON(nil, x.version.says(p)))
 	return p.status, p
@@ -224,6 +225,9 @@ func (s *Server) account(ctx context.Context, x *exchange, status int, refusal *
 	}
 	if x.limit != "" {
 		attrs = append(attrs, slog.String("limit", x.limit))
+	}
+	if refused, is := errors.AsType[*tokens.Refusal](err); is {
+		attrs = append(attrs, slog.String("check", refused.Reason))
 	}
 	if status >= http.StatusInternalServerError {
 		attrs = append(attrs, slog.String("error", err.Error()))

@@ -22,6 +22,7 @@ import (
 
 	"otpgw/httpapi"
 	"otpgw/httpapi/numbers"
+	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -161,7 +162,7 @@ func newPlant(t testing.TB, change ...func(*plant)) *plant {
 				{ID: "acme", Enabled: true, Sender: "ACME", Text: "free", Burst: 100},
 				{ID: "retired", Sender: "OLD", Text: "free", Burst: 1},
 			},
-			Authenticate: httpapi.Tokens([]httpapi.Token{
+			Authenticate: tokens.File([]tokens.Token{
 				token(theToken, "acme", time.Hour, scope, "openid"),
 				token("expired-token", "acme", -time.Second, scope),
 				token("unscoped-token", "acme", time.Hour, scope+"x", "one-time-password-sms"),
@@ -217,8 +218,8 @@ func newPlant(t testing.TB, change ...func(*plant)) *plant {
 	return p
 }
 
-func token(secret, client string, life time.Duration, scopes ...string) httpapi.Token {
-	return httpapi.Token{SHA256: sha256.Sum256([]byte(secret)), Client: client, Scopes: scopes, Expires: time.Now().Add(life)}
+func token(secret, client string, life time.Duration, scopes ...string) tokens.Token {
+	return tokens.Token{SHA256: sha256.Sum256([]byte(secret)), Client: client, Scopes: scopes, Expires: time.Now().Add(life)}
 }
 
 // request is a good request but for the headers in pairs; a value "-" takes the header away.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"otpgw/httpapi"
+	"otpgw/httpapi/tokens"
 	"otpgw/smpp"
 )
 
@@ -57,7 +58,7 @@ func TestSetLive(t *testing.T) {
 	}
 	p.SetLive(httpapi.Live{
 		Clients:      []httpapi.Client{{ID: "retired", Enabled: true, Sender: "OLD", Burst: 1}},
-		Authenticate: httpapi.Tokens([]httpapi.Token{token("new", "retired", time.Hour, scope)}),
+		Authenticate: tokens.File([]tokens.Token{token("new", "retired", time.Hour, scope)}),
 	})
 	if a := p.post(sendPath, sendBody); a.status != 401 {
 		t.Errorf("old token: %d", a.status)
@@ -71,7 +72,7 @@ func TestSetLive(t *testing.T) {
 func TestSetLiveDuringARequest(t *testing.T) {
 	p := newPlant(t)
 	p.sender.send = func(_ context.Context, m smpp.Message) (smpp.Accepted, error) {
-		p.SetLive(httpapi.Live{Authenticate: httpapi.Tokens(nil)})
+		p.SetLive(httpapi.Live{Authenticate: tokens.File(nil)})
 		return smpp.Accepted{}, nil
 	}
 	if a, b := p.post(sendPath, sendBody), p.post(sendPath, sendBody); a.status != 200 || b.status != 401 {

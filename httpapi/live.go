@@ -1,6 +1,17 @@
 package httpapi
 
-import "otpgw/otpstore"
+import (
+	"context"
+	"net/http"
+
+	"otpgw/httpapi/tokens"
+	"otpgw/otpstore"
+)
+
+// Authenticate finds out whose request r is. It looks at headers and the connection only and never at the body, and is called
+// concurrently. Whatever is wrong with the credentials is tokens.ErrUnauthenticated; tokens.ErrAuthUnavailable means that it cannot be
+// known now.
+type Authenticate func(ctx context.Context, r *http.Request) (tokens.Principal, error)
 
 // Live is what may change while the server runs, all of it valid. Authenticate must not be nil; ids and names must differ.
 type Live struct {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -31,6 +32,8 @@ func TestRequestLine(t *testing.T) {
 		{"store down", verifyFails(otpstore.ErrUnavailable), verifyPath, verifyBody, map[string]any{"level": "INFO", "status": 503.0,
 			"error": "verify: " + otpstore.ErrUnavailable.Error()}},
 		{"broken", verifyFails(errBroken), verifyPath, verifyBody, map[string]any{"level": "ERROR", "status": 500.0, "error": "verify: broken"}},
+		{"bad token", func(p *plant) { p.live.Authenticate = tokens.File(nil) }, sendPath, sendBody, map[string]any{"level": "DEBUG", "client": "", "status": 401.0,
+			"reason": "unauthenticated", "check": "unknown"}},
 		{"stranger", func(p *plant) { p.live.Authenticate = nil }, base, "", map[string]any{"client": "", "route": "other", "status": 404.0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

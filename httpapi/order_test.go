@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"otpgw/httpapi"
+	"otpgw/httpapi/tokens"
 	"otpgw/smpp"
 )
 
@@ -101,7 +101,7 @@ func TestPathsAndMethods(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	long := strings.Repeat("x", 8<<10)
-	p := newPlant(t, authenticateWith(httpapi.Tokens([]httpapi.Token{
+	p := newPlant(t, authenticateWith(tokens.File([]tokens.Token{
 		token(theToken, "acme", time.Hour, scope, "openid"),
 		token(long, "acme", time.Hour, scope),
 		token(long+"x", "acme", time.Hour, scope),
@@ -190,9 +190,9 @@ func (u unreadable) Close() error             { return nil }
 
 func TestAuthenticateSeesTheDeadline(t *testing.T) {
 	var bounded bool
-	p := newPlant(t, authenticateWith(func(ctx context.Context, _ *http.Request) (httpapi.Principal, error) {
+	p := newPlant(t, authenticateWith(func(ctx context.Context, _ *http.Request) (tokens.Principal, error) {
 		_, bounded = ctx.Deadline()
-		return httpapi.Principal{Client: "acme", Scopes: []string{scope}}, nil
+		return tokens.Principal{Client: "acme", Scopes: []string{scope}}, nil
 	}))
 	if a := p.post(sendPath, sendBody); a.status != http.StatusOK || !bounded {
 		t.Errorf("%d, deadline: %v", a.status, bounded)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"otpgw/httpapi"
+	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 )
 
@@ -18,7 +19,7 @@ const sidePath = "/otpgw/v1/verifications"
 
 // sided lets acme use the side API.
 func sided(p *plant) {
-	p.live.Authenticate = httpapi.Tokens([]httpapi.Token{
+	p.live.Authenticate = tokens.File([]tokens.Token{
 		token(theToken, "acme", time.Hour, "otpgw:verifications"),
 		token("sender", "acme", time.Hour, scope),
 	})

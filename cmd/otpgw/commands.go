@@ -79,7 +79,7 @@ and the main job through it over HTTP and SMPP. The exit code is 0 only if every
 }
 
 func newTokenCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Make access tokens for the token file", Args: cobra.ArbitraryArgs, RunE: chooseCommand}
+	cmd := &cobra.Command{Use: "token", Short: "Make access tokens for the token file, and check tokens", Args: cobra.ArbitraryArgs, RunE: chooseCommand}
 	var client string
 	var life time.Duration
 	issue := &cobra.Command{
@@ -104,7 +104,7 @@ holds only the SHA-256 of the token: give the token to the client, it cannot be 
 	}
 	issue.Flags().StringVar(&client, "client", "", "`id` of the [[client]] that the token stands for")
 	issue.Flags().DurationVar(&life, "expires-in", 90*24*time.Hour, "how long the token is valid")
-	cmd.AddCommand(issue)
+	cmd.AddCommand(issue, newVerifyCommand())
 	return cmd
 }
 

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"otpgw/config"
 	"otpgw/httpapi/numbers"
+	"otpgw/httpapi/tokens"
 	"otpgw/smpp"
 )
 
@@ -32,12 +34,12 @@ func newCheckConfigCommand() *cobra.Command {
 		Use:   "check-config [FILE]",
 		Short: "Check a configuration: exit code 0 when it is valid, 2 when it is not",
 		Long: `Read a configuration with all that it refers to and say everything that is wrong with it, each with its line. With --online every
-SMSC is bound to as well, beside a daemon that may be running: it must allow one more bind. Exit code 0: valid. 1: valid, but
-with --strict there are warnings, or with --online an SMSC does not answer as it should. 2: not valid.`,
+SMSC is bound to as well, beside a daemon that may be running: it must allow one more bind; and every issuer is asked. Exit code 0: valid. 1: valid, but
+with --strict there are warnings, or with --online an SMSC or an issuer does not answer as it should. 2: not valid.`,
 		Args: usage(cobra.MaximumNArgs(1)),
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "warnings make the exit code 1")
-	cmd.Flags().BoolVar(&online, "online", false, "bind to every SMSC")
+	cmd.Flags().BoolVar(&online, "online", false, "bind to every SMSC, ask every issuer")
 	cmd.Flags().StringVar(&format, "format", "text", "`form` of the output: text or json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if format != "text" && format != "json" {
@@ -103,7 +105,7 @@ func printProblems(out io.Writer, problems []config.Problem, format string) erro
 	return nil
 }
 
-// checkOnline binds to every SMSC.
+// checkOnline binds to every SMSC and asks every issuer.
 func checkOnline(ctx context.Context, out io.Writer, cfg config.Config, format string) error {
 	var bad []string
 	for _, account := range cfg.SMSC {
@@ -116,11 +118,27 @@ func checkOnline(ctx context.Context, out io.Writer, cfg config.Config, format s
 			}
 		})
 		if err != nil {
-			bad = append(bad, account.Name)
+			bad = append(bad, "smsc "+account.Name)
+		}
+	}
+	verifier, err := tokens.New(nil, cfg.Issuers, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	for _, issuer := range cfg.Issuers {
+		if format == "text" {
+			fmt.Fprintf(out, "issuer %s\n", issuer.Name)
+		}
+		step := verifier.Set().Probe(ctx, issuer.Name)
+		if format == "text" {
+			printStep(out, smpp.ProbeStep{Name: step.Name, OK: step.OK, Detail: step.Detail})
+		}
+		if !step.OK {
+			bad = append(bad, "issuer "+issuer.Name)
 		}
 	}
 	if len(bad) > 0 {
-		return fmt.Errorf("smsc %s: not as it should be", strings.Join(bad, ", "))
+		return fmt.Errorf("%s: not as it should be", strings.Join(bad, ", "))
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"otpgw/httpapi"
 	"otpgw/httpapi/admin"
 	"otpgw/httpapi/numbers"
+	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 	"otpgw/smpp"
 )
@@ -46,6 +47,7 @@ type daemon struct {
 
 	store         *otpstore.Store
 	numbers       *numbers.Directory
+	tokens        *tokens.Verifier
 	pool          *smpp.Pool
 	admin         *admin.Server
 	adminListener net.Listener
@@ -98,11 +100,14 @@ func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *da
 	if d.numbers, err = numbers.New(plan, cfg.Numbers, registry, log); err != nil {
 		return nil, fmt.Errorf("numbers: %w", err)
 	}
+	if d.tokens, err = tokens.New(cfg.TokenList, cfg.Issuers, registry, component(log, "tokens")); err != nil {
+		return nil, fmt.Errorf("tokens: %w", err)
+	}
 	hooks := smpp.Hooks{Deliver: d.delivered, Late: d.late}
 	if d.pool, err = smpp.NewPool(cfg.SMSC, hooks, registry, component(log, "smpp")); err != nil {
 		return nil, err
 	}
-	if d.api, err = httpapi.New(cfg.HTTP, live(cfg), httpapi.Parts{Codes: d.store, Sender: d.pool, Numbers: d.numbers, Trace: d.traces}, registry, component(log, "httpapi")); err != nil {
+	if d.api, err = httpapi.New(cfg.HTTP, live(cfg, d.tokens.Set()), httpapi.Parts{Codes: d.store, Sender: d.pool, Numbers: d.numbers, Trace: d.traces}, registry, component(log, "httpapi")); err != nil {
 		return nil, err
 	}
 	adminLog := component(log, "admin")
@@ -117,6 +122,7 @@ func (d *daemon) checks() []admin.Check {
 		{Name: "daemon", Ready: d.accepting},
 		{Name: "store", Ready: d.store.Ready},
 		{Name: "smsc", Ready: d.pool.Ready},
+		{Name: "tokens", Ready: d.tokens.Ready},
 	}
 }
 
@@ -127,6 +133,7 @@ func (d *daemon) run(ctx context.Context) error {
 		{"store", d.store.Run},
 		{"smpp", d.pool.Run},
 		{"numbers", d.numbers.Run},
+		{"tokens", d.tokens.Run},
 		{"admin", func(ctx context.Context) error { return d.admin.Run(ctx, d.adminListener) }},
 		{"control", d.runControl},
 		{"systemd", d.runSystemd},
@@ -258,13 +265,18 @@ func (d *daemon) reload(cfg config.Config) (changed, restart []string, err error
 	if err != nil {
 		return nil, nil, fmt.Errorf("numbers: %w", err)
 	}
+	admitted, err := d.tokens.Prepare(cfg.TokenList, cfg.Issuers)
+	if err != nil {
+		return nil, nil, fmt.Errorf("tokens: %w", err)
+	}
 	changed, _ = config.Diff(d.current, cfg)
 	_, restart = config.Diff(d.started, cfg)
 
 	d.store.SetPolicy(cfg.OTP)
 	d.pool.Apply(accounts)
 	d.numbers.Apply(plan)
-	d.api.SetLive(live(cfg))
+	d.tokens.Apply(admitted)
+	d.api.SetLive(live(cfg, admitted))
 	if identity != nil {
 		d.api.SetIdentity(*identity)
 	}
@@ -280,14 +292,14 @@ func (d *daemon) reload(cfg config.Config) (changed, restart []string, err error
 	return changed, restart, nil
 }
 
-// live is the part of a configuration that the API takes over while it runs.
-func live(cfg config.Config) httpapi.Live {
+// live is the part of a configuration that the API takes over while it runs, and who is let in by it.
+func live(cfg config.Config, admitted *tokens.Set) httpapi.Live {
 	return httpapi.Live{
 		Clients:      cfg.Clients,
 		Policies:     cfg.Policies,
 		Default:      cfg.OTP.Terms(),
 		Budgets:      cfg.Budgets,
-		Authenticate: httpapi.Tokens(cfg.TokenList),
+		Authenticate: admitted.Authenticate,
 		TestNumbers:  cfg.TestNumbers,
 		Sandbox:      cfg.HTTP.Sandbox,
 	}

@@ -19,6 +19,7 @@ import (
 
 	"otpgw/config"
 	"otpgw/httpapi"
+	"otpgw/httpapi/tokens"
 	"otpgw/smpp/smsc"
 )
 
@@ -291,7 +292,7 @@ func demoConfig(dir, smscAddress, token string) (config.Config, error) {
 	client := httpapi.DefaultClient()
 	client.ID, client.Sender = demoClient, "DEMO"
 	cfg.Clients = append(cfg.Clients[:0], client)
-	cfg.TokenList = []httpapi.Token{{
+	cfg.TokenList = []tokens.Token{{
 		SHA256:  sha256.Sum256([]byte(token)),
 		Client:  demoClient,
 		Scopes:  []string{scopeSendValidate},

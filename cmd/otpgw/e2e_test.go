@@ -215,6 +215,13 @@ func (p *plant) logged() string {
 // start starts the process and waits until it says that it is ready.
 func (p *plant) start() {
 	p.t.Helper()
+	p.launch()
+	p.await("ready", func() bool { return p.probe("/readyz") == http.StatusOK })
+}
+
+// launch starts the process.
+func (p *plant) launch() {
+	p.t.Helper()
 	cmd := exec.Command(program, "serve", "--config", p.config)
 	cmd.Stdout, cmd.Stderr = p, p
 	if err := cmd.Start(); err != nil {
@@ -225,7 +232,6 @@ func (p *plant) start() {
 	p.mu.Lock()
 	p.proc, p.exit = cmd, exit
 	p.mu.Unlock()
-	p.await("ready", func() bool { return p.probe("/readyz") == http.StatusOK })
 }
 
 // probe is the status of a GET on the admin listener, 0 when nobody answers.

@@ -10,12 +10,13 @@ import (
 // mayImport is the picture of docs/architecture.md in code: for each package, those of ours that it may import.
 // A package that is not in it does not exist.
 var mayImport = map[string][]string{
-	"otpgw/cmd/otpgw":          {"otpgw/config", "otpgw/httpapi", "otpgw/httpapi/admin", "otpgw/httpapi/numbers", "otpgw/otpstore", "otpgw/smpp", "otpgw/smpp/smsc"},
+	"otpgw/cmd/otpgw":          {"otpgw/config", "otpgw/httpapi", "otpgw/httpapi/admin", "otpgw/httpapi/numbers", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp", "otpgw/smpp/smsc"},
 	"otpgw/cmd/smscsim":        {"otpgw/smpp/smsc"},
-	"otpgw/config":             {"otpgw/httpapi", "otpgw/httpapi/admin", "otpgw/httpapi/numbers", "otpgw/otpstore", "otpgw/smpp"},
-	"otpgw/httpapi":            {"otpgw/httpapi/numbers", "otpgw/otpstore", "otpgw/smpp"},
+	"otpgw/config":             {"otpgw/httpapi", "otpgw/httpapi/admin", "otpgw/httpapi/numbers", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp"},
+	"otpgw/httpapi":            {"otpgw/httpapi/numbers", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp"},
 	"otpgw/httpapi/admin":      {},
 	"otpgw/httpapi/numbers":    {},
+	"otpgw/httpapi/tokens":     {},
 	"otpgw/otpstore":           {},
 	"otpgw/otpstore/storetest": {"otpgw/otpstore"},
 	"otpgw/packaging":          {},
@@ -35,6 +36,8 @@ var onlyImporter = map[string]string{
 	"github.com/pelletier/go-toml":   "otpgw/config",
 	"github.com/spf13/cobra":         "otpgw/cmd/otpgw",
 	"github.com/google/licensecheck": "otpgw/packaging",
+	"github.com/golang-jwt/jwt/v5":   "otpgw/httpapi/tokens",
+	"github.com/MicahParks/jwkset":   "otpgw/httpapi/tokens",
 }
 
 func goList(t *testing.T, format string) []string {

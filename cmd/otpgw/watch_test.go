@@ -204,7 +204,6 @@ var unfound = map[string]bool{
 	"otpgw_store_clock_skew_seconds":    true,
 	"otpgw_store_disk_free_bytes":       true,
 	"otpgw_store_room":                  true,
-	"otpgw_token_checks_total":          true,
 	"otpgw_token_introspection_seconds": true,
 	"otpgw_token_issuer_ready":          true,
 	"otpgw_token_key_age_seconds":       true,
