@@ -105,6 +105,16 @@ func (c code) at(now time.Time) state {
 // counts reports whether c counts against a limit on the codes issued within the last d.
 func (c code) counts(now time.Time, d time.Duration) bool { return now.Sub(c.issued) < d }
 
+// used is how many codes of a client count that were issued within the last d.
+func (n number) used(now time.Time, client string, d time.Duration) (used int) {
+	for _, c := range n.codes {
+		if c.client == client && c.counts(now, d) {
+			used++
+		}
+	}
+	return used
+}
+
 // end is when c ended or, at the latest, will have ended.
 func (c code) end() time.Time {
 	switch {

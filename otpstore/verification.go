@@ -16,6 +16,7 @@ type Issued struct {
 	Replayed  bool      // the id of an earlier request of the same key; Code is empty
 	Code      string    `json:"-"`
 	ExpiresAt time.Time // not before this time, should the message be accepted
+	Used      int       // codes of the client to the number within Terms.SendWindow, this one included; 0 for one Replayed
 }
 
 // String hides the code.
@@ -106,7 +107,7 @@ func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 			out = Issued{ID: old.id.id(), ExpiresAt: old.expires, Replayed: true}
 			return n, false
 		}
-		out.ExpiresAt = now.Add(r.Terms.TTL)
+		out.ExpiresAt, out.Used = now.Add(r.Terms.TTL), next.used(now, r.Client, r.Terms.SendWindow)
 		return next, true
 	}))
 	if err != nil { // it may be kept: what was counted stays

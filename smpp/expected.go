@@ -14,6 +14,7 @@ const (
 	maxExpected  = 100_000        // messages of one account whose receipts are waited for
 	maxEarly     = 4096           // receipts that came before the answer to their message
 	longValidity = 24 * time.Hour // of a message that the SMSC may deliver as long as it likes
+	promptly     = 30 * time.Second
 )
 
 // A sentMessage is what is kept of a message that was sent: not its text.
@@ -130,7 +131,11 @@ func (e *expected) settle(r Receipt, forms []idForm, found bool) (expectation, b
 		}
 		if r.Final {
 			e.forget(x)
-			e.metrics.receiptAfter.Observe(r.At.Sub(x.accepted).Seconds())
+			after := r.At.Sub(x.accepted)
+			e.metrics.receiptAfter.Observe(after.Seconds())
+			if r.Delivered && after <= promptly {
+				e.metrics.promptly.Inc()
+			}
 		}
 		return *x, true
 	}

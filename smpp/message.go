@@ -33,6 +33,11 @@ type Accepted struct {
 	Segments int
 	// SubmittedAt is when the first segment was handed to the connection, AnsweredAt when the last answer came.
 	SubmittedAt, AnsweredAt time.Time
+	// Sequence is the sequence_number of the first segment; InFlight how many messages were on the bind with it, of Window.
+	Sequence         uint32
+	InFlight, Window int
+	// Tries is how many times it was submitted, 1 where the first did.
+	Tries int
 
 	raw []string // MessageIDs as received, where they are needed
 }

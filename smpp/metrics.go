@@ -47,6 +47,7 @@ type metrics struct {
 	receiptSeconds *prometheus.HistogramVec
 	matches        *prometheus.CounterVec
 	receiptAfter   prometheus.Histogram
+	promptly       prometheus.Counter
 	expected       prometheus.Gauge
 	unwatched      prometheus.Counter
 	missing        prometheus.Counter
@@ -138,6 +139,7 @@ func newMetrics(reg prometheus.Registerer, smsc string) *metrics {
 		Name: "otpgw_smpp_dlr_seconds", Help: "Time from the acceptance of a message to its final receipt.",
 		Buckets: []float64{.1, .25, .5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800},
 	})
+	m.promptly = counter("delivered_promptly_total", "Messages whose receipt said within 30 s of their acceptance that the phone has them.").WithLabelValues()
 	m.expected = gauge("dlr_expected", "Messages whose final receipts are waited for.")
 	m.unwatched = counter("dlr_unwatched_total", "Messages whose receipts are not waited for because too many are.").WithLabelValues()
 	m.missing = counter("dlr_missing_total", "Messages without a final receipt at the end of their validity and receipt_grace.").WithLabelValues()

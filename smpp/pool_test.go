@@ -166,7 +166,9 @@ func TestThrottledThenAccepted(t *testing.T) {
 					}
 					p.accept(f, want)
 				}
-				r.accepted(c, "hello")
+				if got := r.result(c); got.err != nil || got.MessageIDs[0] != "hello" || got.Tries != 2 {
+					t.Errorf("%+v, %v", got.Accepted, got.err)
+				}
 				r.accepted(other, "other")
 				r.stop(p)
 				if n := r.count("throttled_total", "status", status.String()); n != 2 {

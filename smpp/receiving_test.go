@@ -2,6 +2,7 @@ package smpp_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -130,8 +131,38 @@ func TestMissingReceiptIsReported(t *testing.T) {
 		if n, left := r.count("dlr_missing_total"), r.count("dlr_expected"); n != 1 || left != 0 {
 			t.Errorf("%v missing and %v expected, want 1 and 0", n, left)
 		}
-		if n := r.count("dlr_seconds"); n != 1 {
-			t.Errorf("%v timed, want 1", n)
+		if n, prompt := r.count("dlr_seconds"), r.count("delivered_promptly_total"); n != 1 || prompt != 1 {
+			t.Errorf("%v timed and %v prompt, want 1 and 1", n, prompt)
+		}
+		r.stop(p)
+	})
+}
+
+// Prompt is what is on the phone within 30 s.
+func TestPromptDeliveries(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *link) {
+		cfg := testConfig()
+		cfg.EnquireLinkInterval = 10 * time.Minute
+		r := run(t, l, cfg, nil)
+		p := r.bound()
+		for i, c := range []struct {
+			after  time.Duration
+			state  pdu.State
+			prompt float64 // so far
+		}{
+			{30 * time.Second, pdu.Delivered, 1}, {time.Second, pdu.Undeliverable, 1}, {31 * time.Second, pdu.Delivered, 1}, {0, pdu.Delivered, 2},
+		} {
+			id := fmt.Sprint("id-", i)
+			sent := r.send(within(t, time.Minute), hello)
+			p.accept(p.expect(pdu.SubmitSM), id)
+			r.accepted(sent, id)
+			time.Sleep(c.after)
+			sequence := uint32(100 + i)
+			p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: sequence}, receiptOf(id, c.state))
+			p.expectStatus(pdu.DeliverSMResp, pdu.StatusOK, sequence)
+			if n := r.count("delivered_promptly_total"); n != c.prompt {
+				t.Errorf("%v after %v: %v prompt, want %v", c.state, c.after, n, c.prompt)
+			}
 		}
 		r.stop(p)
 	})

@@ -54,8 +54,9 @@ func (a *account) send(ctx context.Context, s *submission, elsewhere func() bool
 		done  tries
 		avoid *session
 	)
-	for {
+	for n := 1; ; n++ {
 		accepted, o, on, err := a.attempt(ctx, s, avoid, &done)
+		accepted.Tries = n
 		if err != nil {
 			return Accepted{}, done.judge(err)
 		}
@@ -145,6 +146,8 @@ func (a *account) attempt(ctx context.Context, s *submission, avoid *session, do
 		MessageIDs: make([]string, 0, len(s.segments)),
 		Encoding:   s.encoding.String(),
 		Segments:   len(s.segments),
+		InFlight:   a.gate.used(on),
+		Window:     a.gate.size,
 	}
 	f := fate{throttled: done.throttled, personal: done.throttled > 0 && a.gate.wellSince(done.since)}
 	for i := 0; i < len(s.segments); i++ {
@@ -189,7 +192,7 @@ func (a *account) attempt(ctx context.Context, s *submission, avoid *session, do
 			break
 		}
 		if i == 0 {
-			accepted.SubmittedAt = r.at
+			accepted.SubmittedAt, accepted.Sequence = r.at, r.sequence()
 		}
 		accepted.AnsweredAt = f.outcome.at
 		accepted.MessageIDs = append(accepted.MessageIDs, a.config.answeredID(f.outcome.id))

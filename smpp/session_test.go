@@ -26,6 +26,9 @@ func TestAccepted(t *testing.T) {
 		if got.SMSC != "main" || got.Bind != "1" || !slices.Equal(got.MessageIDs, []string{"id-1"}) || got.Encoding != "GSM-7" || got.Segments != 1 {
 			t.Errorf("Send = %+v", got.Accepted)
 		}
+		if got.Sequence != f.Sequence || got.InFlight != 1 || got.Window != testConfig().Window || got.Tries != 1 {
+			t.Errorf("sequence %d, want %d; %d of %d on the bind, %d tries", got.Sequence, f.Sequence, got.InFlight, got.Window, got.Tries)
+		}
 		if got.SubmittedAt.Before(before) || got.AnsweredAt.Before(got.SubmittedAt) {
 			t.Errorf("submitted %v, answered %v, sent %v", got.SubmittedAt, got.AnsweredAt, before)
 		}
