@@ -21,6 +21,7 @@ func (l *loader) loadCertificates(cfg Config) {
 			l.fail(at, ": %v", why)
 		}
 	}
+	l.loadAdminCertificate(cfg)
 	for i, smsc := range cfg.SMSC {
 		l.loadAuthorities(fmt.Sprintf("smsc[%d].tls_ca", i), smsc.TLSCA)
 	}
@@ -38,5 +39,23 @@ func (l *loader) loadAuthorities(key, path string) {
 		l.fail(key, " = %q: %v", path, err)
 	} else if !x509.NewCertPool().AppendCertsFromPEM(text) {
 		l.fail(key, " = %q: holds no certificate in PEM", path)
+	}
+}
+
+// loadAdminCertificate reads what the admin listener needs for TLS.
+func (l *loader) loadAdminCertificate(cfg Config) {
+	const cert, key, ca = "admin.tls_cert", "admin.tls_key", "admin.tls_client_ca"
+	a := cfg.Admin
+	if l.document.failed[cert] || l.document.failed[key] || l.document.failed[ca] ||
+		!filepath.IsAbs(a.TLSCert) || !filepath.IsAbs(a.TLSKey) || a.TLSClientCA != "" && !filepath.IsAbs(a.TLSClientCA) {
+		return
+	}
+	if _, err := readFile(a.TLSKey, maxFile, private); err != nil {
+		l.fail(key, " = %q: %v", a.TLSKey, err)
+		return
+	}
+	if _, err := a.TLS(); err != nil {
+		at, why, _ := strings.Cut(err.Error(), " ")
+		l.fail("admin."+at, " %v", why)
 	}
 }

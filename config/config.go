@@ -47,14 +47,18 @@ type Tokens struct {
 type Log struct {
 	Level  string `toml:"level" comment:"The least severe level that is written: debug, info, warn or error." reload:"hot"`
 	Format string `toml:"format" comment:"text, json or auto: text where standard error is a terminal, else json." reload:"restart"`
+
+	Requests string `toml:"requests" comment:"Of which requests and final receipts a line is written at level info: all, failures (answered with an error; not delivered) or none. The others have theirs at level debug, faults always." reload:"hot"`
+	Audit    string `toml:"audit" comment:"Absolute path of a file to which is appended, as JSON lines, who did what through the control socket and the status page, and what limits refused. A reload opens it anew, as logrotate wants it. Empty: all that is in the log, with component=audit." reload:"hot"`
 }
 
-// DefaultLog writes from level info on.
-func DefaultLog() Log { return Log{Level: "info", Format: "auto"} }
+// DefaultLog writes from level info on, a line for each request.
+func DefaultLog() Log { return Log{Level: "info", Format: "auto", Requests: "all"} }
 
 // Validate returns the errors of l, joined; the text of each begins with its key.
 func (l Log) Validate() error {
-	return errors.Join(oneOf("level", l.Level, "debug", "info", "warn", "error"), oneOf("format", l.Format, "text", "json", "auto"))
+	return errors.Join(oneOf("level", l.Level, "debug", "info", "warn", "error"), oneOf("format", l.Format, "text", "json", "auto"),
+		oneOf("requests", l.Requests, "all", "failures", "none"))
 }
 
 // Default is the configuration of an empty file: what has a safe default, and no SMSC, client or token.

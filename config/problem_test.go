@@ -130,7 +130,7 @@ level = ["info"]
 	}},
 	{"one address for two listeners", "[http]\nlisten = \"127.0.0.1:9000\"\n[admin]\nlisten = \":9000\"\n" + whole, []string{
 		`FILE:4:1: admin.listen = ":9000": must be another address than http.listen = "127.0.0.1:9000"`,
-		`warning: FILE:3:1: admin.password = "": the status page is for all who reach admin.listen = ":9000"`,
+		`warning: FILE:3:1: admin.view_password = "": the status page is shown on this host only, although admin.listen = ":9000"`,
 		`warning: FILE:4:1: admin.listen = ":9000": metrics and readiness are for all who reach it: only on a management network`,
 	}},
 	{"log", "[log]\nlevel = \"verbose\"\nformat = \"xml\"\n" + whole, []string{
@@ -145,6 +145,19 @@ level = ["info"]
 	}},
 	{"certificate that is not there", "[http]\ntls_cert = \"DIR/no.pem\"\ntls_key = \"DIR/no.key\"\n" + whole, []string{
 		`FILE:3:1: http.tls_key = "DIR/no.key": no such file or directory`,
+	}},
+	{"certificate of the admin listener that is not there", "[admin]\ntls_cert = \"DIR/no.pem\"\ntls_key = \"DIR/no.key\"\n" + whole, []string{
+		`FILE:3:1: admin.tls_key = "DIR/no.key": no such file or directory`,
+	}},
+	{"certificate of the admin listener that is none", "[admin]\ntls_cert = \"DIR/smpp.password\"\ntls_key = \"DIR/smpp.password\"\n" + whole, []string{
+		`FILE:2:1: admin.tls_cert = "DIR/smpp.password": tls: failed to find any PEM data in certificate input`,
+	}},
+	{"client certificates on plain HTTP", "[admin]\ntls_client_ca = \"DIR/ca.pem\"\n" + whole, []string{
+		`FILE:2:1: admin.tls_client_ca = "DIR/ca.pem": needs tls_cert`,
+	}},
+	{"log of no kind", "[log]\nrequests = \"some\"\naudit = \"audit.log\"\n" + whole, []string{
+		`FILE:2:1: log.requests = "some": must be all, failures or none`,
+		`FILE:3:1: log.audit = "audit.log": must be an absolute path`,
 	}},
 	{"certificates that are none", "[http]\ntls_cert = \"DIR/smpp.password\"\ntls_key = \"DIR/smpp.password\"\n" + wholeTokens + wholeNumbers + wholeClient +
 		wholeSMSC + "tls_ca = \"DIR/tokens.toml\"\n", []string{

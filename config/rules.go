@@ -168,6 +168,10 @@ func (c Config) pathFindings() []finding {
 		{"http.tls_client_ca", c.HTTP.TLSClientCA},
 		{"tokens.file", c.Tokens.File},
 		{"admin.control", c.Admin.Control},
+		{"admin.tls_cert", c.Admin.TLSCert},
+		{"admin.tls_key", c.Admin.TLSKey},
+		{"admin.tls_client_ca", c.Admin.TLSClientCA},
+		{"log.audit", c.Log.Audit},
 	}
 	for i, smsc := range c.SMSC {
 		at := fmt.Sprintf("smsc[%d].", i)
@@ -264,11 +268,11 @@ func (c Config) warnings() []finding {
 	case len(c.TestNumbers) > 0:
 		warn("test_number", ": has no effect, as http.sandbox is false")
 	}
-	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil {
+	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && c.Admin.TLSClientCA == "" {
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			warn("admin.listen", " = %q: metrics and readiness are for all who reach it: only on a management network", c.Admin.Listen)
-			if len(c.Admin.Password) == 0 {
-				warn("admin.password", " = \"\": the status page is for all who reach admin.listen = %q", c.Admin.Listen)
+			if len(c.Admin.Password)+len(c.Admin.ViewPassword) == 0 {
+				warn("admin.view_password", " = \"\": the status page is shown on this host only, although admin.listen = %q", c.Admin.Listen)
 			}
 		}
 	}

@@ -19,15 +19,18 @@ func (n *nobody) WriteHeader(int)             {}
 
 // BenchmarkHandler is the cost of one request here: all but net/http's own, the store and the SMSC.
 func BenchmarkHandler(b *testing.B) {
-	for _, c := range []struct{ name, path, body, token string }{
-		{"send-code", sendPath, sendBody, theToken},
-		{"validate-code", verifyPath, verifyBody, theToken},
-		{"bad-body", sendPath, sendBody[:20], theToken},
-		{"bad-token", sendPath, sendBody, "bad"},
+	for _, c := range []struct{ name, path, body, token, logged string }{
+		{"send-code", sendPath, sendBody, theToken, "none"},
+		{"send-code-logged", sendPath, sendBody, theToken, httpapi.LoggedAll},
+		{"validate-code", verifyPath, verifyBody, theToken, "none"},
+		{"validate-code-logged", verifyPath, verifyBody, theToken, httpapi.LoggedAll},
+		{"bad-body", sendPath, sendBody[:20], theToken, "none"},
+		{"bad-token", sendPath, sendBody, "bad", "none"},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p := newPlant(b)
-			s, err := httpapi.New(p.cfg, p.live, httpapi.Parts{Codes: p.codes, Sender: p.sender}, nil, slog.New(slog.DiscardHandler))
+			p.live.Logged = c.logged
+			s, err := httpapi.New(p.cfg, p.live, httpapi.Parts{Codes: p.codes, Sender: p.sender, Numbers: p.directory}, nil, slog.New(slog.NewJSONHandler(io.Discard, nil)))
 			if err != nil {
 				b.Fatal(err)
 			}

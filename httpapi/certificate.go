@@ -97,3 +97,11 @@ func (c *caller) shows(state *tls.ConnectionState) bool {
 	}
 	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(c.CertificateNames, name) })
 }
+
+// IdentityExpires is until when the certificate in force is valid; zero for plain HTTP.
+func (s *Server) IdentityExpires() time.Time {
+	if identity := s.identity.Load(); identity != nil {
+		return identity.certificate.Leaf.NotAfter
+	}
+	return time.Time{}
+}

@@ -250,7 +250,7 @@ func TestStepsAreTraced(t *testing.T) {
 	got := strings.Join(p.steps.all, "\n")
 	for _, want := range []string{
 		authID + " acme +34*******01 " + correlator + "\n" + authID + " accepted: v1/send-code ",
-		" submitted: smsc-a bind ", "id 4711 4711\n", " checked: right code " + correlator, " not accepted: ", "ESME_RINVDSTADR",
+		" submitted: smsc-a bind ", "id 4711  in ", " checked: right code " + correlator, " not accepted: ", "ESME_RINVDSTADR", " answered: 200 ", " answered: 403 smsc_refused ",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)

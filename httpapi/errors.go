@@ -27,6 +27,19 @@ type problem struct {
 
 func (p *problem) Error() string { return p.reason }
 
+// abuse says that p is what those are told who try numbers or codes, or send more than they may.
+func (p *problem) abuse() bool {
+	if p == nil {
+		return false
+	}
+	switch p.reason {
+	case tooManyCodes.reason, numberLimit.reason, dayLimit.reason, numberDayLimit.reason, tooSoon.reason, tooManyFailures.reason,
+		failureShare.reason, quotaExceeded.reason, failedCode.reason, numberBlocked.reason:
+		return true
+	}
+	return false
+}
+
 const otpPrefix = "ONE_TIME_PASSWORD_SMS."
 
 // The table. Each answer that is not a success is one of these rows.

@@ -43,6 +43,7 @@ type exchange struct {
 	number          phone
 	id              string // authenticationId
 	limit           string // that refused
+	unsent          bool   // a success, and nothing was sent: repeated, or a test number
 	bodyRead        bool
 	reply           []byte // body of the success; nil: there is none
 }
@@ -60,7 +61,7 @@ func (s *Server) serve(c echo.Context, r *route, work func(context.Context, *exc
 	status, refusal := s.answer(&x, c.Response(), err)
 
 	took := time.Since(began)
-	s.metrics.finished(r.name, status, refusal, took)
+	s.metrics.finished(&x, status, refusal, took)
 	s.account(ctx, &x, status, refusal, err, took)
 }
 
@@ -192,29 +193,55 @@ func (x *exchange) write(w http.ResponseWriter, status int, body []byte) {
 	_, _ = w.Write(body) // the client hung up
 }
 
-// account logs one line on a finished request. The text of an error is logged only where it is not the client's doing.
+// account logs one line on a finished request, and ends the trace of a message with what its client was told. The text of an error is logged only where it is not the client's doing.
 func (s *Server) account(ctx context.Context, x *exchange, status int, refusal *problem, err error, took time.Duration) {
+	if x.kind == sending && x.id != "" {
+		told := strconv.Itoa(status)
+		if refusal != nil {
+			told += " " + refusal.reason
+		}
+		s.trace.Add(x.id, time.Time{}, "answered", told)
+	}
+	if refusal.abuse() {
+		s.audit.LogAttrs(ctx, slog.LevelInfo, "refused", x.attrs(refusal)...)
+	}
 	level := slog.LevelDebug
 	switch {
 	case status == http.StatusInternalServerError:
 		level = slog.LevelError
-	case status > http.StatusInternalServerError:
+	case status > http.StatusInternalServerError,
+		x.live.logged == LoggedAll, x.live.logged == LoggedFailures && refusal != nil:
 		level = slog.LevelInfo
 	}
 	if !s.log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 14)
+	var room [14]slog.Attr
+	attrs := append(room[:0], slog.Int("status", status), slog.Duration("duration", took))
+	attrs = append(attrs, x.attrs(refusal)...)
+	if refused, is := errors.AsType[*tokens.Refusal](err); is {
+		attrs = append(attrs, slog.String("check", refused.Reason))
+	}
+	if status >= http.StatusInternalServerError {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	if bug, ok := err.(*panicError); ok {
+		attrs = append(attrs, slog.String("stack", string(bug.stack)))
+	}
+	s.log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// attrs are what may be written down of a request.
+func (x *exchange) attrs(refusal *problem) []slog.Attr {
+	attrs := make([]slog.Attr, 0, 9)
 	attrs = append(attrs,
 		slog.String("client", x.clientID),
 		slog.String("route", x.name),
-		slog.Int("status", status),
-		slog.Duration("duration", took),
 		slog.String("correlator", x.correlator))
 	if x.id != "" {
 		attrs = append(attrs, slog.String("id", x.id))
 	}
-	if parent := x.request.Header.Get("Traceparent"); traceparent(parent) {
+	if parent := x.parent(); parent != "" {
 		attrs = append(attrs, slog.String("traceparent", parent))
 	}
 	if x.number != "" {
@@ -226,16 +253,15 @@ func (s *Server) account(ctx context.Context, x *exchange, status int, refusal *
 	if x.limit != "" {
 		attrs = append(attrs, slog.String("limit", x.limit))
 	}
-	if refused, is := errors.AsType[*tokens.Refusal](err); is {
-		attrs = append(attrs, slog.String("check", refused.Reason))
+	return attrs
+}
+
+// parent is the request's traceparent, "" where it has none.
+func (x *exchange) parent() string {
+	if parent := x.request.Header.Get("Traceparent"); traceparent(parent) {
+		return parent
 	}
-	if status >= http.StatusInternalServerError {
-		attrs = append(attrs, slog.String("error", err.Error()))
-	}
-	if bug, ok := err.(*panicError); ok {
-		attrs = append(attrs, slog.String("stack", string(bug.stack)))
-	}
-	s.log.LogAttrs(ctx, level, "request", attrs...)
+	return ""
 }
 
 // traceparent says whether s is one (W3C Trace Context §3.2), and so safe to write down.

@@ -111,6 +111,7 @@ type plant struct {
 	steps     *told
 	reg       *prometheus.Registry
 	logged    *syncBuffer
+	audited   *syncBuffer
 	*httpapi.Server
 }
 
@@ -126,11 +127,11 @@ func (t *told) add(s string) {
 	t.all = append(t.all, s)
 }
 
-func (t *told) Begin(id, client, _, masked, correlator string) {
+func (t *told) Begin(id, client, _, masked, correlator, _ string) {
 	t.add(strings.Join([]string{id, client, masked, correlator}, " "))
 }
 
-func (t *told) Add(id, what, detail string, names ...string) {
+func (t *told) Add(id string, _ time.Time, what, detail string, names ...string) {
 	t.add(id + " " + what + ": " + detail + " " + strings.Join(names, ","))
 }
 
@@ -190,9 +191,10 @@ func newPlant(t testing.TB, change ...func(*plant)) *plant {
 				return smpp.Accepted{SMSC: "smsc-a", MessageIDs: []string{"4711"}}, nil
 			},
 		},
-		reg:    prometheus.NewRegistry(),
-		logged: new(syncBuffer),
-		steps:  new(told),
+		reg:     prometheus.NewRegistry(),
+		logged:  new(syncBuffer),
+		audited: new(syncBuffer),
+		steps:   new(told),
 	}
 	p.numbers.Own, p.numbers.Landline = []string{"+346", "+34691234"}, []string{"+34691"}
 	p.numbers.NotAllowed, p.numbers.Blocked = []string{"+346066"}, []string{"+346077"}
@@ -208,7 +210,7 @@ func newPlant(t testing.TB, change ...func(*plant)) *plant {
 		t.Fatal(err)
 	}
 	s, err := httpapi.New(p.cfg, p.live, httpapi.Parts{
-		Codes: p.codes, Sender: p.sender, Numbers: p.directory, Trace: p.steps,
+		Codes: p.codes, Sender: p.sender, Numbers: p.directory, Trace: p.steps, Audit: slog.New(slog.NewJSONHandler(p.audited, nil)),
 		Finished: func(_ context.Context, client, id string) { p.ended.add(client + " " + id) },
 	}, p.reg, log)
 	if err != nil {

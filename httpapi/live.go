@@ -22,7 +22,14 @@ type Live struct {
 	Authenticate Authenticate
 	TestNumbers  []TestNumber // in force with Sandbox only
 	Sandbox      bool
+	Logged       string // of which requests a line is written at level info: LoggedAll, LoggedFailures; else of faults only
 }
+
+// Values of Live.Logged.
+const (
+	LoggedAll      = "all"
+	LoggedFailures = "failures"
+)
 
 // terms are those of the policy of that name.
 func (l Live) terms(name string) otpstore.Terms {
@@ -40,6 +47,7 @@ type liveTables struct {
 	budgets      []Budget
 	authenticate Authenticate
 	sandbox      sandbox
+	logged       string
 }
 
 // SetLive puts live in force for all requests from now on, in one step. What was counted of a client stays, but for the bucket of
@@ -56,5 +64,11 @@ func (s *Server) SetLive(live Live) {
 		budgets:      live.Budgets,
 		authenticate: live.Authenticate,
 		sandbox:      newSandbox(live),
+		logged:       live.Logged,
 	})
+	for id := range before {
+		if s.live.Load().callers[id] == nil {
+			s.metrics.forget(id)
+		}
+	}
 }

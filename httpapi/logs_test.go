@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"otpgw/httpapi"
 	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 	"otpgw/smpp"
@@ -103,12 +104,75 @@ func TestNoSecretIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 			said.WriteString(fmt.Sprint(families))
+			if _, err := p.SendTest(t.Context(), "acme", theNumber); err != nil {
+				t.Fatal(err)
+			}
 			said.WriteString(p.logged.String())
+			said.WriteString(p.audited.String())
+			said.WriteString(strings.Join(p.steps.all, "\n"))
 			for _, secret := range []string{theCode, theToken, theNumber[1:], "34606600001", secretText} {
 				if at := strings.Index(said.String(), secret); at >= 0 {
 					t.Errorf("%q is told: …%s…", secret, said.String()[max(0, at-100):at+20])
 				}
 			}
 		})
+	}
+}
+
+func TestWhichRequestsAreLogged(t *testing.T) {
+	for logged, want := range map[string]string{
+		httpapi.LoggedAll:      "INFO 200, INFO 400, ERROR 500",
+		httpapi.LoggedFailures: "DEBUG 200, INFO 400, ERROR 500",
+		"none":                 "DEBUG 200, DEBUG 400, ERROR 500",
+	} {
+		p := newPlant(t, func(p *plant) { p.live.Logged = logged })
+		p.post(sendPath, sendBody)
+		p.post(sendPath, "{")
+		p.codes.issue = func(context.Context, otpstore.Request) (otpstore.Issued, error) { return otpstore.Issued{}, errBroken }
+		p.post(sendPath, sendBody)
+		var got []string
+		for line := range strings.Lines(p.logged.String()) {
+			var l struct {
+				Level  string
+				Status int
+			}
+			if err := json.Unmarshal([]byte(line), &l); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprint(l.Level, " ", l.Status))
+		}
+		if s := strings.Join(got, ", "); s != want {
+			t.Errorf("%s: got %s, want %s", logged, s, want)
+		}
+	}
+}
+
+// What the limits against abuse refuse is audited, and nothing else is.
+func TestAbuseIsAudited(t *testing.T) {
+	p := newPlant(t)
+	p.post(sendPath, sendBody)
+	p.post(sendPath, "{")
+	p.codes.verify = func(context.Context, string, string, string) error { return otpstore.ErrWrongCode }
+	p.post(verifyPath, verifyBody)
+	if s := p.audited.String(); s != "" {
+		t.Errorf("audited: %s", s)
+	}
+	p.codes.verify = func(context.Context, string, string, string) error { return otpstore.ErrFailed }
+	p.post(verifyPath, verifyBody)
+	p.codes.issue = func(context.Context, otpstore.Request) (otpstore.Issued, error) {
+		return otpstore.Issued{}, &otpstore.LimitError{Limit: "send_limit", RetryAfter: 1}
+	}
+	p.post(sendPath, sendBody)
+	got := p.audited.String()
+	for _, want := range []string{
+		`"msg":"refused","client":"acme","route":"v1/validate-code","correlator":"` + correlator + `","id":"` + authID + `","code":"` + otp + `VERIFICATION_FAILED","reason":"failed"`,
+		`"number":"+34*******01","code":"` + otp + `MAX_OTP_CODES_EXCEEDED","reason":"send_limit","limit":"send_limit"`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+	if strings.Count(got, "\n") != 2 {
+		t.Errorf("audited:\n%s", got)
 	}
 }

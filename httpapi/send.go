@@ -35,6 +35,11 @@ func (s *Server) sendCode(ctx context.Context, x *exchange) error {
 	case !between(template, 1, maxMessage) || !strings.Contains(template, placeholder):
 		return invalidMessage
 	}
+	return s.sendTo(ctx, x, number, template)
+}
+
+// sendTo issues a code for a number of the right form and sends it in the text that template makes.
+func (s *Server) sendTo(ctx context.Context, x *exchange, number, template string) error {
 	x.number = phone(number)
 	request, err := s.newRequest(x, number, template)
 	if err != nil {
@@ -67,12 +72,14 @@ func (s *Server) sendCode(ctx context.Context, x *exchange) error {
 	}
 	x.id = issued.ID
 	if issued.Replayed {
-		s.trace.Add(x.id, "repeated", "Idempotency-Key", x.correlator)
+		x.unsent = true
+		s.trace.Add(x.id, time.Time{}, "repeated", "Idempotency-Key", x.correlator)
 		x.replyID()
 		return nil
 	}
-	s.trace.Begin(x.id, x.clientID, number, x.number.masked(), x.correlator)
-	s.trace.Add(x.id, "accepted", x.name)
+	s.trace.Begin(x.id, x.clientID, number, x.number.masked(), x.correlator, x.parent())
+	terms := x.client.terms
+	s.trace.Add(x.id, time.Time{}, "accepted", fmt.Sprintf("%s  quota %d/%d in %s", x.name, issued.Used, terms.SendLimit, span(terms.SendWindow)))
 	message.Ref = issued.ID
 	message.Text = render(template, issued.Code)
 	message.Validity = time.Until(issued.ExpiresAt)
@@ -153,7 +160,7 @@ func (s *Server) pretend(ctx context.Context, x *exchange, n TestNumber) error {
 		}
 		return err
 	}
-	x.id = id
+	x.id, x.unsent = id, true
 	x.replyID()
 	return nil
 }
@@ -206,12 +213,33 @@ func (s *Server) record(ctx context.Context, x *exchange, accepted smpp.Accepted
 // traceSend writes down what the SMSC said.
 func (s *Server) traceSend(id string, a smpp.Accepted, failure error) {
 	if failure != nil {
-		s.trace.Add(id, "not accepted", failure.Error())
+		detail := failure.Error()
+		if refused := (*smpp.StatusError)(nil); errors.As(failure, &refused) {
+			detail = fmt.Sprintf("%s (0x%08X)", detail, refused.Status)
+		}
+		s.trace.Add(id, time.Time{}, "not accepted", detail)
 		return
 	}
+	segments := "1 segment"
+	if a.Segments != 1 {
+		segments = fmt.Sprintf("%d segments", a.Segments)
+	}
+	s.trace.Add(id, a.SubmittedAt, "encoded", a.Encoding+", "+segments)
+	s.trace.Add(id, a.SubmittedAt, "submitted", fmt.Sprintf("%s bind %s  seq %d  window %d/%d  try %d", a.SMSC, a.Bind, a.Sequence, a.InFlight, a.Window, a.Tries))
 	took := a.AnsweredAt.Sub(a.SubmittedAt).Round(10 * time.Microsecond)
-	detail := fmt.Sprintf("%s bind %s, %s, segments %d, ESME_ROK in %v, id %s", a.SMSC, a.Bind, a.Encoding, a.Segments, took, strings.Join(a.MessageIDs, " "))
-	s.trace.Add(id, "submitted", detail, a.MessageIDs...)
+	s.trace.Add(id, a.AnsweredAt, "submit_resp", fmt.Sprintf("ESME_ROK (0x00000000)  id %s  in %v", strings.Join(a.MessageIDs, " "), took), a.MessageIDs...)
+}
+
+// span is d without the zeros that its String has at the end: 1h for 1h0m0s.
+func span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // notSent says whether the SMSC certainly has no message.

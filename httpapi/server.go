@@ -57,25 +57,27 @@ type Numbers interface {
 type Finished func(ctx context.Context, client, id string)
 
 // Trace is told what happened to a verification, step by step: neither codes nor texts. number is for finding only, masked for
-// showing, names are those by which the trace can be found besides the id. It is called concurrently and returns at once.
+// showing, parent the traceparent of the request or "", names are those by which the trace can be found besides the id. A step that
+// happened at the zero time happens now. It is called concurrently and returns at once.
 type Trace interface {
-	Begin(id, client, number, masked, correlator string)
-	Add(id, what, detail string, names ...string)
+	Begin(id, client, number, masked, correlator, parent string)
+	Add(id string, at time.Time, what, detail string, names ...string)
 }
 
-// Parts are what a server stands on. Finished and Trace may be nil.
+// Parts are what a server stands on. Finished, Trace and Audit may be nil.
 type Parts struct {
 	Codes    Codes
 	Sender   Sender
 	Numbers  Numbers
 	Finished Finished
 	Trace    Trace
+	Audit    *slog.Logger // is told of what the limits against abuse refused
 }
 
 type untraced struct{}
 
-func (untraced) Begin(string, string, string, string, string) {}
-func (untraced) Add(string, string, string, ...string)        {}
+func (untraced) Begin(string, string, string, string, string, string) {}
+func (untraced) Add(string, time.Time, string, string, ...string)     {}
 
 // A Server serves the API. Its methods may be called concurrently, but Run only once.
 type Server struct {
@@ -88,6 +90,7 @@ type Server struct {
 	trace    Trace
 	tests    testCodes
 	log      *slog.Logger
+	audit    *slog.Logger
 
 	handler  *echo.Echo
 	metrics  *metrics
@@ -104,12 +107,15 @@ func New(cfg Config, live Live, parts Parts, reg prometheus.Registerer, log *slo
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	s := &Server{cfg: cfg, codes: parts.Codes, sender: parts.Sender, numbers: parts.Numbers, finished: parts.Finished, trace: parts.Trace, log: log}
+	s := &Server{cfg: cfg, codes: parts.Codes, sender: parts.Sender, numbers: parts.Numbers, finished: parts.Finished, trace: parts.Trace, log: log, audit: parts.Audit}
 	if s.finished == nil {
 		s.finished = func(context.Context, string, string) {}
 	}
 	if s.trace == nil {
 		s.trace = untraced{}
+	}
+	if s.audit == nil {
+		s.audit = slog.New(slog.DiscardHandler)
 	}
 	if cfg.TLSCert != "" {
 		identity, err := LoadIdentity(cfg)
@@ -119,8 +125,8 @@ func New(cfg Config, live Live, parts Parts, reg prometheus.Registerer, log *slo
 		s.identity.Store(&identity)
 	}
 	s.slots = newSlots(cfg.MaxInFlight)
-	s.SetLive(live)
 	s.metrics = newMetrics(reg, s.slots, s.identity.Load)
+	s.SetLive(live)
 
 	s.handler = echo.New()
 	s.handler.IPExtractor = echo.ExtractIPDirect() // nobody's X-Forwarded-For is believed

@@ -33,7 +33,7 @@ func (s *Server) validateCode(ctx context.Context, x *exchange) error {
 	err = s.codes.Verify(ctx, x.client.ID, id, code)
 	if judged(err) {
 		x.id = id // to be logged: a string that is no id of ours might be a secret in the wrong place
-		s.trace.Add(id, "checked", verdictOf(err), x.correlator)
+		s.trace.Add(id, time.Time{}, "checked", verdictOf(err), x.correlator)
 	}
 	failed := errors.Is(err, otpstore.ErrFailed)
 	if wrong := failed || errors.Is(err, otpstore.ErrWrongCode); wrong || err == nil {

@@ -103,7 +103,7 @@ func (s *Server) cancelVerification(ctx context.Context, x *exchange) error {
 	}
 	x.id = x.item
 	if changed {
-		s.trace.Add(x.item, "canceled", "by its client", x.correlator)
+		s.trace.Add(x.item, time.Time{}, "canceled", "by its client", x.correlator)
 		s.sender.Cancel(x.item)
 		s.finished(ctx, x.client.ID, x.item)
 	}

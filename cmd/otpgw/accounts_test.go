@@ -98,7 +98,7 @@ func TestAccountsByReload(t *testing.T) {
 }
 
 func TestProbeCommand(t *testing.T) {
-	p := newPlant(t)
+	p := newPlant(t, func(c *plantConfig) { c.smsc = "binds = 1\n" }) // so that the receipt comes to the probe: the simulator takes turns
 	probe := func(args ...string) (string, int) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -66,14 +66,24 @@ the configuration again: all of it takes effect, or, with an error in the log, n
 
 func newDemoCommand() *cobra.Command {
 	var keep bool
+	var name string
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Send, deliver and validate a code with a built-in SMSC simulator",
 		Long: `Run the daemon with a built-in configuration, an SMSC simulator and a temporary store in one process on loopback,
-and the main job through it over HTTP and SMPP. The exit code is 0 only if every step was seen.`,
+and the main job, or another story, through it over HTTP and SMPP. The exit code is 0 only if every step was seen.
+
+` + scenarioList(),
 		Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return demo(cmd.Context(), cmd.OutOrStdout(), keep) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			story, err := scenarioNamed(name)
+			if err != nil {
+				return invalidError{err}
+			}
+			return demo(cmd.Context(), cmd.OutOrStdout(), story, keep)
+		},
 	}
+	cmd.Flags().StringVar(&name, "scenario", scenarios[0].name, "the `story` that is told")
 	cmd.Flags().BoolVar(&keep, "keep", false, "stay up afterwards and print what to try next")
 	return cmd
 }
@@ -183,7 +193,16 @@ func chooseCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
-	return invalidError{fmt.Errorf("unknown command %q (see %s --help)", args[0], cmd.CommandPath())}
+	return unknownCommand(cmd, args[0])
+}
+
+// unknownCommand says that cmd has none of that name, and which was probably meant.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return invalidError{fmt.Errorf("unknown command %q (did you mean %q?)", name, near[0])}
+	}
+	return invalidError{fmt.Errorf("unknown command %q (see %s --help)", name, cmd.CommandPath())}
 }
 
 // count is "1 error", "2 errors".

@@ -126,7 +126,7 @@ func TestCheckConfigForms(t *testing.T) {
 	if code, _, said := otpgw(t, "check-config", "--strict", p.config); code != exitFailure || !strings.Contains(said, "1 warning") {
 		t.Errorf("--strict: exit %d: %s", code, said)
 	}
-	if code, out, _ := otpgw(t, "check-config", "--format", "json", p.config); code != exitOK || !strings.HasPrefix(out, `[{"file":`) || !strings.Contains(out, `"warning":true`) {
+	if code, out, _ := otpgw(t, "check-config", "--format", "json", p.config); code != exitOK || !strings.HasPrefix(out, `{"file":`) || !strings.Contains(out, `"valid":true,"errors":0,"warnings":1,"problems":[{`) {
 		t.Errorf("--format json: exit %d: %s", code, out)
 	}
 	if code, out, _ := otpgw(t, "check-config", "--online", p.config); code != exitOK || !strings.Contains(out, "smsc smsc-a\n") || !strings.Contains(out, "enquire_link") {

@@ -1,20 +1,19 @@
 package main
 
 import (
-	"context"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"strings"
+	"net/url"
+	"strconv"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"otpgw/config"
-	"otpgw/httpapi/numbers"
-	"otpgw/httpapi/tokens"
-	"otpgw/smpp"
+	"otpgw/httpapi/admin"
 )
 
 // The commands about the configuration file.
@@ -27,125 +26,29 @@ func fileOf(args []string) string {
 	return defaultConfigFile
 }
 
-func newCheckConfigCommand() *cobra.Command {
-	var strict, online bool
-	var format string
-	cmd := &cobra.Command{
-		Use:   "check-config [FILE]",
-		Short: "Check a configuration: exit code 0 when it is valid, 2 when it is not",
-		Long: `Read a configuration with all that it refers to and say everything that is wrong with it, each with its line. With --online every
-SMSC is bound to as well, beside a daemon that may be running: it must allow one more bind; and every issuer is asked. Exit code 0: valid. 1: valid, but
-with --strict there are warnings, or with --online an SMSC or an issuer does not answer as it should. 2: not valid.`,
-		Args: usage(cobra.MaximumNArgs(1)),
-	}
-	cmd.Flags().BoolVar(&strict, "strict", false, "warnings make the exit code 1")
-	cmd.Flags().BoolVar(&online, "online", false, "bind to every SMSC, ask every issuer")
-	cmd.Flags().StringVar(&format, "format", "text", "`form` of the output: text or json")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if format != "text" && format != "json" {
-			return invalidError{fmt.Errorf("--format %q: must be text or json", format)}
-		}
-		out := cmd.OutOrStdout()
-		cfg, problems := config.Check(fileOf(args))
-		problems = append(problems, checkNumbers(cfg, problems)...)
-		failures := 0
-		for _, p := range problems {
-			if !p.Warning {
-				failures++
-			}
-		}
-		summary := fmt.Sprintf("%s, %s", count(failures, "error"), count(len(problems)-failures, "warning"))
-		if err := printProblems(out, problems, format); err != nil {
-			return err
-		}
-		switch {
-		case failures > 0:
-			return invalidError{errors.New(summary)}
-		case format == "text":
-			fmt.Fprintf(out, "%s: valid (%s)\n", fileOf(args), summary)
-		}
-		if online {
-			if err := checkOnline(cmd.Context(), out, cfg, format); err != nil {
-				return err
-			}
-		}
-		if strict && len(problems) > 0 {
-			return errors.New(summary)
-		}
-		return nil
-	}
-	return cmd
-}
-
-// checkNumbers reads the files of numbers, which may be large, where nothing else is wrong.
-func checkNumbers(cfg config.Config, problems []config.Problem) []config.Problem {
-	for _, p := range problems {
-		if !p.Warning {
-			return nil
-		}
-	}
-	if _, err := numbers.Load(cfg.Numbers, nil); err != nil {
-		return []config.Problem{{Key: "numbers", Message: "numbers: " + err.Error()}}
-	}
-	return nil
-}
-
-func printProblems(out io.Writer, problems []config.Problem, format string) error {
-	if format == "json" {
-		if problems == nil {
-			problems = []config.Problem{}
-		}
-		return json.NewEncoder(out).Encode(problems)
-	}
-	for _, p := range problems {
-		if _, err := fmt.Fprintln(out, p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkOnline binds to every SMSC and asks every issuer.
-func checkOnline(ctx context.Context, out io.Writer, cfg config.Config, format string) error {
-	var bad []string
-	for _, account := range cfg.SMSC {
-		if format == "text" {
-			fmt.Fprintf(out, "smsc %s\n", account.Name)
-		}
-		err := smpp.Probe(ctx, account, nil, func(s smpp.ProbeStep) {
-			if format == "text" {
-				printStep(out, s)
-			}
-		})
-		if err != nil {
-			bad = append(bad, "smsc "+account.Name)
-		}
-	}
-	verifier, err := tokens.New(nil, cfg.Issuers, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
-	}
-	for _, issuer := range cfg.Issuers {
-		if format == "text" {
-			fmt.Fprintf(out, "issuer %s\n", issuer.Name)
-		}
-		step := verifier.Set().Probe(ctx, issuer.Name)
-		if format == "text" {
-			printStep(out, smpp.ProbeStep{Name: step.Name, OK: step.OK, Detail: step.Detail})
-		}
-		if !step.OK {
-			bad = append(bad, "issuer "+issuer.Name)
-		}
-	}
-	if len(bad) > 0 {
-		return fmt.Errorf("%s: not as it should be", strings.Join(bad, ", "))
-	}
-	return nil
-}
-
 func newConfigCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Print what can be configured, and what is", Args: cobra.ArbitraryArgs, RunE: chooseCommand}
-	cmd.AddCommand(&cobra.Command{
+	cmd.AddCommand(newConfigShowCommand(), newConfigDiffCommand(), &cobra.Command{
+		Use:   "default",
+		Short: "Print every key with its default, without a word",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := io.WriteString(cmd.OutOrStdout(), config.Defaults())
+			return err
+		},
+	}, &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the file, for editors that check and complete TOML by one",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			schema, err := config.JSONSchema()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", schema)
+			return err
+		},
+	}, &cobra.Command{
 		Use:   "reference",
 		Short: "Print every key with its meaning, range and default, as a file to start from",
 		Args:  usage(cobra.NoArgs),
@@ -154,29 +57,118 @@ func newConfigCommand() *cobra.Command {
 			return err
 		},
 	})
-	var changed bool
-	show := &cobra.Command{
+	return cmd
+}
+
+func newConfigShowCommand() *cobra.Command {
+	var changed, running bool
+	cmd := &cobra.Command{
 		Use:   "show [FILE]",
 		Short: "Print every key with its value and where that is from: a line of the file, the environment or the default",
-		Args:  usage(cobra.MaximumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			text, problems := config.Show(fileOf(args), changed)
-			if text == "" {
-				var faults config.Problems
-				for _, p := range problems {
-					if !p.Warning {
-						faults = append(faults, p)
-					}
-				}
-				if len(faults) > 0 {
-					return invalidError{faults}
-				}
-			}
-			_, err := io.WriteString(cmd.OutOrStdout(), text)
-			return err
-		},
+		Long: `Print every key with its value and where that is from: a line of the file, the environment or the default. Of secrets only the place is
+shown. With --running what the daemon has in force is printed, with the defaults beside it, whatever the file says by now.`,
+		Args: usage(cobra.MaximumNArgs(1)),
 	}
-	show.Flags().BoolVar(&changed, "changed", false, "only what is not the default")
-	cmd.AddCommand(show)
+	at := socket(cmd)
+	cmd.Flags().BoolVar(&changed, "changed", false, "only what is not the default")
+	cmd.Flags().BoolVar(&running, "running", false, "what the daemon has in force")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var text string
+		switch {
+		case running && len(args) > 0:
+			return invalidError{errors.New("FILE and --running: one or the other")}
+		case running:
+			if err := at.client().Get(cmd.Context(), "/config", url.Values{"changed": {strconv.FormatBool(changed)}}, &text); err != nil {
+				return told(err)
+			}
+		default:
+			var problems []config.Problem
+			text, problems = config.Show(fileOf(args), changed)
+			if faults := faultsOf(problems); text == "" && len(faults) > 0 {
+				return invalidError{faults}
+			}
+		}
+		_, err := io.WriteString(cmd.OutOrStdout(), text)
+		return err
+	}
 	return cmd
+}
+
+func newConfigDiffCommand() *cobra.Command {
+	var running, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "diff [FILE]",
+		Short: "Print what differs from the defaults, or what a reload would change; the exit code is 1 when anything does",
+		Long: `Print each key of the file whose value is not the default. With --running the daemon reads its file again and says what a reload would change
+and what would need a restart; nothing is put in force. Exit code 0: nothing differs. 1: something does. 2: the file is not valid.`,
+		Args: usage(cobra.MaximumNArgs(1)),
+	}
+	at := socket(cmd)
+	cmd.Flags().BoolVar(&running, "running", false, "against what the daemon has in force, not the defaults")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var p admin.Pending
+		switch {
+		case running && len(args) > 0:
+			return invalidError{errors.New("FILE and --running: the daemon compares its own file")}
+		case running:
+			if err := at.client().Get(cmd.Context(), "/pending", nil, &p); err != nil {
+				return told(err)
+			}
+		default:
+			cfg, _, err := config.Load(fileOf(args))
+			if err != nil {
+				return invalidError{err}
+			}
+			for _, c := range config.Changes(config.Default(), cfg) {
+				p.Changes = append(p.Changes, admin.Change(c))
+			}
+		}
+		if err := printChanges(cmd.OutOrStdout(), p, running, asJSON); err != nil {
+			return err
+		}
+		if len(p.Changes) > 0 {
+			return errDiffers
+		}
+		return nil
+	}
+	return cmd
+}
+
+// errDiffers makes the exit code that diff(1) has; there is no more to say.
+var errDiffers = errors.New("")
+
+func printChanges(out io.Writer, p admin.Pending, running, asJSON bool) error {
+	if asJSON {
+		if p.Changes == nil {
+			p.Changes = []admin.Change{}
+		}
+		return json.NewEncoder(out).Encode(p.Changes)
+	}
+	if len(p.Changes) == 0 {
+		_, err := fmt.Fprintln(out, "nothing differs")
+		return err
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, c := range p.Changes {
+		when := ""
+		if running {
+			when = map[string]string{"hot": "\tat a reload", "restart": "\tat a restart"}[c.Reload]
+		}
+		fmt.Fprintf(table, "%s\t%s\t-> %s%s\n", c.Key, orNone(c.Old), orNone(c.New), when)
+	}
+	return table.Flush()
+}
+
+// orNone is a value, or that there is none.
+func orNone(value string) string { return cmp.Or(value, "(none)") }
+
+// faultsOf are those of problems that are no warnings.
+func faultsOf(problems []config.Problem) (faults config.Problems) {
+	for _, p := range problems {
+		if !p.Warning {
+			faults = append(faults, p)
+		}
+	}
+	return faults
 }

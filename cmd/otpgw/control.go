@@ -2,16 +2,21 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"regexp"
 	"runtime/pprof"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
+	"golang.org/x/sys/unix"
 
 	"otpgw/config"
 	"otpgw/httpapi/admin"
@@ -45,7 +50,100 @@ func (d controls) Status(context.Context) admin.Status {
 		})
 	}
 	s.Stopped = d.pool.Stopped()
+	d.mu.Lock()
+	cfg := d.current
+	d.mu.Unlock()
+	s.Clients = []admin.ClientStatus{}
+	for _, c := range cfg.Clients[:min(len(cfg.Clients), clientsTold)] {
+		s.Clients = append(s.Clients, admin.ClientStatus{ID: c.ID, Enabled: c.Enabled, Rate: c.Rate, DayLimit: c.DayLimit})
+	}
+	s.Auth = d.auth(cfg, time.Now())
+	s.Store = storeStatus(d.started.Store.Dir)
+	s.Events = d.events.Latest()
+	tables := d.history.Tables()
+	s.Tables = &tables
 	return s
+}
+
+// clientsTold bounds the clients in a status.
+const clientsTold = 200
+
+// auth is what is known of tokens and certificate.
+func (d *daemon) auth(cfg config.Config, now time.Time) admin.Auth {
+	a := admin.Auth{Tokens: len(cfg.TokenList), Identity: d.api.IdentityExpires()}
+	for _, t := range cfg.TokenList {
+		switch {
+		case !now.Before(t.Expires):
+			a.Expired++
+		case a.NextExpiry.IsZero() || t.Expires.Before(a.NextExpiry):
+			a.NextExpiry = t.Expires
+		}
+	}
+	return a
+}
+
+// storeStatus is how large the store is and how much room its disk has; 0 for what cannot be found out.
+func storeStatus(dir string) admin.Store {
+	s := admin.Store{Dir: dir}
+	var disk unix.Statfs_t
+	if unix.Statfs(dir, &disk) == nil {
+		s.Free, s.Disk = int64(disk.Bavail)*int64(disk.Bsize), int64(disk.Blocks)*int64(disk.Bsize)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return s
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			s.Size += info.Size()
+		}
+	}
+	return s
+}
+
+// Running is the configuration in force.
+func (d controls) Running(changed bool) string {
+	d.mu.Lock()
+	current := d.current
+	d.mu.Unlock()
+	return config.Write(config.InForce(d.started, current), changed)
+}
+
+// Pending reads the configuration file and says what a reload would change.
+func (d controls) Pending(context.Context) (admin.Pending, error) {
+	if d.file == "" {
+		return admin.Pending{}, fmt.Errorf("%w: this daemon has no configuration file", admin.ErrRefused)
+	}
+	cfg, warnings, err := config.Load(d.file)
+	if err != nil {
+		return admin.Pending{}, fmt.Errorf("%w: the configuration on disk is not valid\n%w", admin.ErrRefused, err)
+	}
+	d.mu.Lock()
+	current := d.current
+	d.mu.Unlock()
+	p := admin.Pending{File: d.file, Changes: []admin.Change{}, Warnings: []string{}}
+	for _, c := range config.Changes(config.InForce(d.started, current), cfg) {
+		p.Changes = append(p.Changes, admin.Change(c))
+	}
+	for _, w := range warnings {
+		p.Warnings = append(p.Warnings, w.String())
+	}
+	return p, nil
+}
+
+// SendTest sends a code to number on behalf of a client.
+func (d controls) SendTest(ctx context.Context, client, number string) (admin.Sent, error) {
+	if client == "" {
+		d.mu.Lock()
+		clients := d.current.Clients
+		d.mu.Unlock()
+		if len(clients) == 0 {
+			return admin.Sent{}, fmt.Errorf("%w: there is no [[client]]", admin.ErrRefused)
+		}
+		client = clients[0].ID
+	}
+	sent, err := d.api.SendTest(ctx, client, number)
+	return admin.Sent(sent), refused(err)
 }
 
 // Reload reads the configuration file again.
@@ -61,10 +159,22 @@ func (d controls) Reload(context.Context) (admin.Reloaded, error) {
 }
 
 // StopSMSC drains an account.
-func (d controls) StopSMSC(name string) error { return refused(d.pool.Stop(name)) }
+func (d controls) StopSMSC(name string) error {
+	err := d.pool.Stop(name)
+	if err == nil {
+		d.log.Info("smsc stopped by the operator", "smsc", name)
+	}
+	return refused(err)
+}
 
 // StartSMSC brings an account up again.
-func (d controls) StartSMSC(name string) error { return refused(d.pool.Start(name)) }
+func (d controls) StartSMSC(name string) error {
+	err := d.pool.Start(name)
+	if err == nil {
+		d.log.Info("smsc started by the operator", "smsc", name)
+	}
+	return refused(err)
+}
 
 func refused(err error) error {
 	if err == nil {
@@ -75,8 +185,14 @@ func refused(err error) error {
 
 // Pause refuses new codes, or takes them again.
 func (d controls) Pause(paused bool) {
-	d.pausing.Store(paused)
+	was := d.pausing.Swap(paused)
 	d.api.Pause(paused)
+	switch {
+	case paused && !was:
+		d.log.Warn("paused by the operator: new codes are refused")
+	case was && !paused:
+		d.log.Info("resumed by the operator: new codes are sent")
+	}
 }
 
 // LogLevel sets the level of the log, for a time or until the next reload.
@@ -91,6 +207,7 @@ func (d controls) LogLevel(name string, during time.Duration) error {
 		d.levelBack.Stop()
 	}
 	d.level.Set(level)
+	d.log.Info("log level set by the operator", "level", name, "for", during)
 	if during > 0 {
 		d.levelBack = time.AfterFunc(during, func() {
 			d.mu.Lock()
@@ -131,40 +248,99 @@ var wholeNumber = regexp.MustCompile(`^\+[1-9][0-9]{4,14}$`)
 // tracesShown is how many verifications of a number are told of.
 const tracesShown = 20
 
-// Trace is what is known of a message: the steps that this process saw, and what the store knows. A number is found by the traces in
-// memory only, for the store knows none.
-func (d controls) Trace(ctx context.Context, query string) ([]admin.Trace, error) {
+// Trace is what is known of messages: the steps that this process saw, and what the store knows.
+func (d controls) Trace(ctx context.Context, query string, reveal bool) ([]admin.Trace, error) {
 	if wholeNumber.MatchString(query) {
-		found := d.traces.Latest(query, tracesShown)
-		for i := range found {
-			if v, err := d.store.Lookup(ctx, found[i].ID); err == nil {
-				found[i].State = v.State
-			}
-		}
-		if len(found) == 0 {
-			return nil, fmt.Errorf("%w: nothing is known of this number since the start", admin.ErrRefused)
-		}
-		return found, nil
+		return d.traceNumber(ctx, query, reveal)
 	}
-	t, seen := d.traces.Find(query)
-	id := query
-	if seen {
-		id = t.ID
+	if reveal {
+		return nil, fmt.Errorf("%w: whole numbers are kept nowhere: one is shown to who asks by it", admin.ErrRefused)
 	}
-	v, err := d.store.Lookup(ctx, id)
-	switch {
-	case errors.Is(err, otpstore.ErrNotFound) && !seen:
-		return nil, fmt.Errorf("%w: nothing is known by %q", admin.ErrRefused, query)
-	case errors.Is(err, otpstore.ErrNotFound):
-		return []admin.Trace{t}, nil
-	case err != nil:
+	if t, seen := d.traces.Find(query); seen {
+		v, err := d.store.Lookup(ctx, t.ID)
+		if err != nil && !errors.Is(err, otpstore.ErrNotFound) {
+			return nil, err
+		}
+		return []admin.Trace{completed(t, v)}, nil
+	}
+	v, err := d.store.Lookup(ctx, query)
+	if err == nil {
+		return []admin.Trace{completed(admin.Trace{}, v)}, nil
+	}
+	if !errors.Is(err, otpstore.ErrNotFound) {
 		return nil, err
 	}
-	if !seen {
-		t = admin.Trace{ID: v.ID, Client: v.Client, Number: v.Masked, Steps: recalled(v)}
+	found := []admin.Trace{}
+	d.mu.Lock()
+	accounts := d.current.SMSC
+	d.mu.Unlock()
+	for _, account := range accounts {
+		known, err := d.store.LookupMessage(ctx, account.Name, query)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range known {
+			found = append(found, completed(admin.Trace{}, v))
+		}
 	}
-	t.State = v.State
-	return []admin.Trace{t}, nil
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w: nothing is known by %q", admin.ErrRefused, query)
+	}
+	return found, nil
+}
+
+// traceNumber is what is known of the messages to a number, the newest first: those in memory, which the store may have forgotten or never
+// had, and those in the store.
+func (d controls) traceNumber(ctx context.Context, number string, reveal bool) ([]admin.Trace, error) {
+	known, err := d.store.LookupNumber(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	stored := map[string]otpstore.Verification{}
+	for _, v := range known {
+		stored[v.ID] = v
+	}
+	found := []admin.Trace{}
+	for _, t := range d.traces.Latest(number, tracesShown) {
+		found = append(found, completed(t, stored[t.ID]))
+		delete(stored, t.ID)
+	}
+	for _, v := range known {
+		if _, left := stored[v.ID]; left {
+			found = append(found, completed(admin.Trace{}, v))
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w: nothing is known of this number", admin.ErrRefused)
+	}
+	slices.SortStableFunc(found, func(a, b admin.Trace) int { return cmp.Compare(b.ID, a.ID) }) // ids are in the order of time
+	found = found[:min(len(found), tracesShown)]
+	if reveal {
+		for i := range found {
+			found[i].Number = number
+		}
+	}
+	return found, nil
+}
+
+// completed is a trace with what the store knows of it; a v without an id is nothing. Steps that this process did not see are those that the
+// store remembers.
+func completed(t admin.Trace, v otpstore.Verification) admin.Trace {
+	if v.ID == "" {
+		return t
+	}
+	if t.ID == "" {
+		t = admin.Trace{ID: v.ID, Client: v.Client, Number: v.Masked, Steps: recalled(v)}
+	} else if v.Receipt != "" && !slices.ContainsFunc(t.Steps, func(s admin.Step) bool { return s.What == "receipt" }) {
+		for _, s := range recalled(v) {
+			if s.What == "receipt" {
+				s.Detail += "  " + v.SMSC + ", faster than the answer to its message"
+				t.Steps = append(t.Steps, s)
+			}
+		}
+	}
+	t.State, t.Delivery = v.State, v.Receipt
+	return t
 }
 
 // recalled are the steps that the store remembers of a verification.
@@ -175,7 +351,8 @@ func recalled(v otpstore.Verification) []admin.Step {
 			steps = append(steps, admin.Step{At: at, What: what, Detail: detail})
 		}
 	}
-	add(v.SentAt, "submitted", fmt.Sprintf("%s id %v", v.SMSC, v.MessageIDs))
+	add(v.SubmittedAt, "submitted", v.SMSC)
+	add(v.SentAt, "submit_resp", "ESME_ROK  id "+strings.Join(v.MessageIDs, " "))
 	if v.Receipt != "" {
 		at := v.DeliveredAt
 		if at.IsZero() {
@@ -183,7 +360,8 @@ func recalled(v otpstore.Verification) []admin.Step {
 		}
 		add(at, "receipt", v.Receipt+" err:"+v.ReceiptError)
 	}
-	add(v.FinishedAt, v.State, fmt.Sprintf("wrong codes %d", v.Attempts))
+	add(v.FinishedAt, v.State, "wrong codes "+strconv.Itoa(v.Attempts))
+	slices.SortStableFunc(steps, func(a, b admin.Step) int { return a.At.Compare(b.At) })
 	return steps
 }
 

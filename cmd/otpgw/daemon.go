@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,6 +37,10 @@ type daemon struct {
 	reloads  *reloadMetrics
 	registry *prometheus.Registry
 	traces   *admin.Traces
+	events   *admin.Events
+	audit    *audit
+	history  *admin.History
+	refusals *receiptErrors
 	begun    time.Time
 	file     string // that the configuration is read from; "" for none
 
@@ -59,7 +64,10 @@ type daemon struct {
 // newDaemon opens the listeners and the store and connects the parts. Nothing runs and no bind is tried before run.
 // Whatever was opened is closed again when it fails.
 func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *daemon, err error) {
-	d := &daemon{started: cfg, current: cfg, log: log, level: level, begun: time.Now(), traces: admin.NewTraces()}
+	d := &daemon{started: cfg, current: cfg, level: level, begun: time.Now(), traces: admin.NewTraces(), events: new(admin.Events)}
+	plain := log.Handler()
+	log = slog.New(d.events.Handler(plain, "request", "receipt", "test number answered, nothing was sent"))
+	d.log = log
 	defer func() {
 		if err != nil {
 			d.close()
@@ -75,7 +83,10 @@ func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *da
 			ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 		}, func() float64 { return 1 }),
 	)
-	d.registry, d.reloads = registry, newReloadMetrics(registry)
+	d.registry, d.reloads, d.refusals = registry, newReloadMetrics(registry), newReceiptErrors(registry)
+	if d.audit, err = openAudit(cfg.Log.Audit, plain, registry, log); err != nil {
+		return nil, fmt.Errorf("log.audit: %w", err)
+	}
 
 	given, err := sockets(log)
 	if err != nil {
@@ -86,6 +97,13 @@ func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *da
 	}
 	if d.adminListener, err = listener(given, adminSocket, cfg.Admin.Listen); err != nil {
 		return nil, fmt.Errorf("admin.listen: %w", err)
+	}
+	encryption, err := cfg.Admin.TLS()
+	if err != nil {
+		return nil, fmt.Errorf("admin.%w", err)
+	}
+	if encryption != nil {
+		d.adminListener = tls.NewListener(d.adminListener, encryption)
 	}
 	if err = d.listenControl(cfg.Admin.Control); err != nil {
 		return nil, fmt.Errorf("admin.control: %w", err)
@@ -107,11 +125,15 @@ func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *da
 	if d.pool, err = smpp.NewPool(cfg.SMSC, hooks, registry, component(log, "smpp")); err != nil {
 		return nil, err
 	}
-	if d.api, err = httpapi.New(cfg.HTTP, live(cfg, d.tokens.Set()), httpapi.Parts{Codes: d.store, Sender: d.pool, Numbers: d.numbers, Trace: d.traces}, registry, component(log, "httpapi")); err != nil {
+	if d.api, err = httpapi.New(cfg.HTTP, live(cfg, d.tokens.Set()), httpapi.Parts{Codes: d.store, Sender: d.pool, Numbers: d.numbers, Trace: d.traces, Audit: d.audit.log}, registry, component(log, "httpapi")); err != nil {
 		return nil, err
 	}
 	adminLog := component(log, "admin")
-	page := &admin.Page{Verbs: controls{d}, History: admin.NewHistory(registry, adminLog), Password: cfg.Admin.Password}
+	d.history = admin.NewHistory(registry, adminLog)
+	page := &admin.Page{
+		Verbs: controls{d}, History: d.history, Audit: d.audit.log,
+		Password: cfg.Admin.Password, ViewPassword: cfg.Admin.ViewPassword,
+	}
 	d.admin = admin.New(d.checks(), registry, page, adminLog)
 	return d, nil
 }
@@ -165,7 +187,7 @@ func (d *daemon) runControl(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	return admin.NewControl(controls{d}, component(d.log, "control")).Run(ctx, d.control)
+	return admin.NewControl(controls{d}, component(d.log, "control"), d.audit.log).Run(ctx, d.control)
 }
 
 // close gives back what newDaemon opened, in the opposite order. The listeners are usually closed by then.
@@ -179,10 +201,14 @@ func (d *daemon) close() error {
 	if d.control != nil {
 		_ = d.control.Close() // likewise; it removes the socket
 	}
+	var err error
 	if d.store != nil {
-		return d.store.Close()
+		err = d.store.Close()
 	}
-	return nil
+	if d.audit != nil {
+		err = errors.Join(err, d.audit.close())
+	}
+	return err
 }
 
 // accepting is the readiness of the process itself.
@@ -210,7 +236,10 @@ func (d *daemon) delivered(ctx context.Context, r smpp.Receipt) (smpp.Match, err
 		At:         r.At,
 	})
 	if match.Found {
-		d.traces.Add(match.ID, "receipt", receiptDetail(r, match))
+		d.traces.Add(match.ID, r.At, "receipt", receiptDetail(r, match))
+	}
+	if err == nil && (match.Changed || !match.Found) {
+		d.tell(ctx, r, match)
 	}
 	return smpp.Match{Found: match.Found, Form: match.Form}, err
 }
@@ -218,8 +247,13 @@ func (d *daemon) delivered(ctx context.Context, r smpp.Receipt) (smpp.Match, err
 // receiptDetail is a receipt in words: as it came, and how it was matched.
 func receiptDetail(r smpp.Receipt, match otpstore.Match) string {
 	detail := fmt.Sprintf("%s err:%s  %s id %s", r.State, r.Error, r.SMSC, r.MessageID)
-	if form := r.MessageIDs[match.Form]; form != r.MessageID {
+	switch form := r.MessageIDs[match.Form]; {
+	case match.Form >= r.Converted:
+		detail += ", matched as " + form + " by conversion and number"
+	case form != r.MessageID:
 		detail += ", matched as " + form
+	default:
+		detail += ", matched"
 	}
 	if !match.Changed {
 		detail += ", said nothing new"
@@ -269,6 +303,10 @@ func (d *daemon) reload(cfg config.Config) (changed, restart []string, err error
 	if err != nil {
 		return nil, nil, fmt.Errorf("tokens: %w", err)
 	}
+	reopened, err := openAuditFile(cfg.Log.Audit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("log.audit: %w", err)
+	}
 	changed, _ = config.Diff(d.current, cfg)
 	_, restart = config.Diff(d.started, cfg)
 
@@ -277,6 +315,7 @@ func (d *daemon) reload(cfg config.Config) (changed, restart []string, err error
 	d.numbers.Apply(plan)
 	d.tokens.Apply(admitted)
 	d.api.SetLive(live(cfg, admitted))
+	d.audit.swap(reopened)
 	if identity != nil {
 		d.api.SetIdentity(*identity)
 	}
@@ -302,6 +341,7 @@ func live(cfg config.Config, admitted *tokens.Set) httpapi.Live {
 		Authenticate: admitted.Authenticate,
 		TestNumbers:  cfg.TestNumbers,
 		Sandbox:      cfg.HTTP.Sandbox,
+		Logged:       cfg.Log.Requests,
 	}
 }
 

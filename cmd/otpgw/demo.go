@@ -20,13 +20,14 @@ import (
 	"otpgw/config"
 	"otpgw/httpapi"
 	"otpgw/httpapi/tokens"
+	"otpgw/otpstore"
 	"otpgw/smpp/smsc"
 )
 
 const (
 	demoNumber  = "+34600000001" // the simulator delivers to it (smsc.Behaviours)
 	demoClient  = "demo"
-	demoTimeout = 20 * time.Second // for the story; it takes well under a second
+	demoTimeout = 30 * time.Second // for the story; the usual one takes well under a second
 	apiPath     = "/one-time-password-sms/v1"
 )
 
@@ -55,7 +56,7 @@ type demonstration struct {
 }
 
 // demo runs the main job for real and prints it to out. It returns nil only if every step was seen.
-func demo(ctx context.Context, out io.Writer, keep bool) (err error) {
+func demo(ctx context.Context, out io.Writer, story scenario, keep bool) (err error) {
 	dir, err := os.MkdirTemp("", "otpgw-demo-")
 	if err != nil {
 		return err
@@ -81,7 +82,7 @@ func demo(ctx context.Context, out io.Writer, keep bool) (err error) {
 	d.phoneAt = "http://" + phoneListener.Addr().String()
 	d.say("SMSC simulator   %s   %s  (the phone)", smppListener.Addr(), d.phoneAt)
 
-	cfg, err := demoConfig(filepath.Join(dir, "data"), smppListener.Addr().String(), d.token)
+	cfg, err := demoConfig(filepath.Join(dir, "data"), smppListener.Addr().String(), d.token, story.settle)
 	if err != nil {
 		return err
 	}
@@ -100,9 +101,9 @@ func demo(ctx context.Context, out io.Writer, keep bool) (err error) {
 		{"phone", func(ctx context.Context) error { return servePhone(ctx, phoneListener, d.smsc.Handler()) }},
 		{"otpgw", d.daemon.run},
 		{"story", func(ctx context.Context) error {
-			err := d.tell(ctx)
+			err := d.tell(ctx, story)
 			if err == nil && keep {
-				d.invite()
+				d.invite(story)
 				<-ctx.Done()
 			}
 			told <- err
@@ -115,13 +116,13 @@ func demo(ctx context.Context, out io.Writer, keep bool) (err error) {
 		return fmt.Errorf("the demo did not work: %w", err)
 	}
 	if !keep {
-		fmt.Fprintln(out, "OK: sent, delivered and validated.")
+		fmt.Fprintf(out, "OK: %s.\n", story.seen)
 	}
 	return nil
 }
 
-// tell plays the client's part. Every step is checked: an answer, an SMS or a receipt that does not come is an error.
-func (d *demonstration) tell(ctx context.Context) error {
+// tell plays the client's part of a story. Every step is checked: an answer, an SMS or a receipt that does not come is an error.
+func (d *demonstration) tell(ctx context.Context, story scenario) error {
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
 
@@ -132,65 +133,59 @@ func (d *demonstration) tell(ctx context.Context) error {
 		d.say("bind smsc-a/%-6s %s as \"otpgw\"  window %d", b.Name, b.State, b.Window)
 	}
 	d.say("API              %s   metrics http://%s/metrics", d.base, d.daemon.adminListener.Addr())
+	return story.tell(ctx, d)
+}
 
+// send has a code sent to number and reads it from the phone.
+func (d *demonstration) send(ctx context.Context, number string) (id, code string, err error) {
 	var sent struct {
 		AuthenticationID string `json:"authenticationId"`
 	}
-	answer, err := d.post(ctx, "/send-code", sendCodeBody{demoNumber, "{{code}} is your code for Demo Shop"}, http.StatusOK)
+	before := len(d.smsc.Messages(number))
+	answer, err := d.post(ctx, "/send-code", sendCodeBody{number, "{{code}} is your code for Demo Shop"}, http.StatusOK)
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	if err := json.Unmarshal(answer, &sent); err != nil || sent.AuthenticationID == "" {
-		return fmt.Errorf("send-code answered %q", answer)
+		return "", "", fmt.Errorf("send-code answered %q", answer)
 	}
-	messages, err := d.smsc.Wait(ctx, demoNumber, 1)
+	messages, err := d.smsc.Wait(ctx, number, before+1)
 	if err != nil {
-		return fmt.Errorf("no SMS arrived: %w", err)
+		return "", "", fmt.Errorf("no SMS arrived: %w", err)
 	}
 	sms := messages[len(messages)-1]
 	fmt.Fprintf(d.out, "    SMS on %s   %q     %s, %s, from %q\n",
 		sms.To, sms.Text, sms.Encoding, count(sms.Segments, "segment"), sms.From)
 	code, _, found := strings.Cut(sms.Text, " is your code for Demo Shop")
 	if !found {
-		return fmt.Errorf("the SMS does not say the code: %q", sms.Text)
+		return "", "", fmt.Errorf("the SMS does not say the code: %q", sms.Text)
 	}
-
-	wrong := strings.Map(func(r rune) rune { return '0' + (r-'0'+1)%10 }, code)
-	for _, step := range []struct {
-		code   string
-		status int
-		says   string
-	}{
-		{wrong, http.StatusBadRequest, "ONE_TIME_PASSWORD_SMS.INVALID_OTP"},
-		{code, http.StatusNoContent, ""},
-		{code, http.StatusBadRequest, "ONE_TIME_PASSWORD_SMS.VERIFICATION_EXPIRED"}, // a code works once
-	} {
-		answer, err := d.post(ctx, "/validate-code", validateCodeBody{sent.AuthenticationID, step.code}, step.status)
-		if err != nil {
-			return err
-		}
-		if !bytes.Contains(answer, []byte(step.says)) {
-			return fmt.Errorf("validate-code answered %s, not %s", answer, step.says)
-		}
-	}
-	return d.trace(ctx, sent.AuthenticationID)
+	return sent.AuthenticationID, code, nil
 }
 
-// awaitReady waits until the daemon says on its admin listener that it can send.
-func (d *demonstration) awaitReady(ctx context.Context) error {
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	var why error
-	for {
-		if why = d.daemon.pool.Ready(); why == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("no bind: %w", why)
-		case <-poll.C:
-		}
+// check has a code checked, and wants that status and, in the answer, what it says.
+func (d *demonstration) check(ctx context.Context, id, code string, status int, says string) error {
+	answer, err := d.post(ctx, "/validate-code", validateCodeBody{id, code}, status)
+	if err != nil {
+		return err
 	}
+	if !bytes.Contains(answer, []byte(says)) {
+		return fmt.Errorf("validate-code answered %s, not %s", answer, says)
+	}
+	return nil
+}
+
+// wrong is a code of the same length that is not code.
+func wrong(code string) string {
+	return strings.Map(func(r rune) rune { return '0' + (r-'0'+1)%10 }, code)
+}
+
+// awaitReady waits until the daemon can send.
+func (d *demonstration) awaitReady(ctx context.Context) error {
+	if err := d.await(ctx, d.daemon.pool.Ready); err != nil {
+		return fmt.Errorf("no bind: %w", err)
+	}
+	return nil
 }
 
 // post sends one request, prints it with its answer, and returns the answer's body if the status is the wanted one.
@@ -223,37 +218,55 @@ func (d *demonstration) post(ctx context.Context, operation string, body any, wa
 	return answer, nil
 }
 
-// trace waits for the receipt and prints what the store knows of the verification.
-func (d *demonstration) trace(ctx context.Context, id string) error {
+// trace waits until the store knows that a verification ended so and that a receipt said so, "" for none, and prints what it knows.
+func (d *demonstration) trace(ctx context.Context, id, state, receipt string) error {
+	var v otpstore.Verification
+	err := d.await(ctx, func() (err error) {
+		if v, err = d.daemon.store.Lookup(ctx, id); err != nil {
+			return err
+		}
+		if v.State != state || v.Receipt != receipt {
+			return fmt.Errorf("the verification is %s with receipt %q, not %s with %q", v.State, v.Receipt, state, receipt)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	since := func(t time.Time) float64 { return milliseconds(t.Sub(v.IssuedAt)) }
+	fmt.Fprintf(d.out, "trace %s   accepted +0.0  submitted +%.1f (%s)  resp +%.1f (id %s)  ",
+		id, since(v.SubmittedAt), v.SMSC, since(v.SentAt), strings.Join(v.MessageIDs, " "))
+	if !v.DeliveredAt.IsZero() {
+		fmt.Fprintf(d.out, "%s +%.1f  ", v.Receipt, since(v.DeliveredAt))
+	}
+	if state == "used" {
+		state = "validated"
+	}
+	fmt.Fprintf(d.out, "%s +%.1f ms\n", state, since(v.FinishedAt))
+	return nil
+}
+
+// await polls until is says nil, and else gives what it said last.
+func (d *demonstration) await(ctx context.Context, is func() error) error {
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		v, err := d.daemon.store.Lookup(ctx, id)
-		if err != nil {
-			return err
-		}
-		if !v.DeliveredAt.IsZero() && !v.FinishedAt.IsZero() {
-			since := func(t time.Time) float64 { return milliseconds(t.Sub(v.IssuedAt)) }
-			fmt.Fprintf(d.out, "trace %s   accepted +0.0  submitted +%.1f (%s)  resp +%.1f (id %s)  %s +%.1f  validated +%.1f ms\n",
-				id, since(v.SubmittedAt), v.SMSC, since(v.SentAt), strings.Join(v.MessageIDs, " "),
-				v.Receipt, since(v.DeliveredAt), since(v.FinishedAt))
-			if v.Receipt != "DELIVRD" || v.State != "used" {
-				return fmt.Errorf("the verification ended as %s with receipt %s", v.State, v.Receipt)
-			}
+		why := is()
+		if why == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return errors.New("no delivery receipt came")
+			return why
 		case <-poll.C:
 		}
 	}
 }
 
 // invite says what can be tried while the demo stays up.
-func (d *demonstration) invite() {
-	fmt.Fprintf(d.out, `OK: sent, delivered and validated.
-Staying up; Ctrl-C ends it. The phone's inbox: %[1]s/
+func (d *demonstration) invite(story scenario) {
+	fmt.Fprintf(d.out, "OK: %s.\n", story.seen)
+	fmt.Fprintf(d.out, `Staying up; Ctrl-C ends it. The phone's inbox: %[1]s/
 Send a code:
   curl -i %[2]s/send-code -H 'Authorization: Bearer %[3]s' -H 'Content-Type: application/json' \
     -d '{"phoneNumber":"+34600000002","message":"{{code}} is your code"}'
@@ -277,9 +290,10 @@ func (d *demonstration) say(format string, args ...any) {
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // demoConfig is a configuration like any other, valid by config's own rules, for one client and the simulator.
-func demoConfig(dir, smscAddress, token string) (config.Config, error) {
+func demoConfig(dir, smscAddress, token string, settle func(*config.Config)) (config.Config, error) {
 	cfg := config.Default()
 	cfg.Store.Dir = dir
+	cfg.Log.Audit = filepath.Join(filepath.Dir(dir), "audit.log")
 	cfg.OTP.ResendAfter = 0 // so that whoever plays with --keep is not told to wait
 	cfg.HTTP.Listen = freeAddress("127.0.0.1:8080")
 	cfg.Admin.Listen = freeAddress("127.0.0.1:9464")
@@ -288,6 +302,7 @@ func demoConfig(dir, smscAddress, token string) (config.Config, error) {
 	account.Name, account.Endpoints = "smsc-a", []string{smscAddress}
 	account.SystemID, account.Password = "otpgw", "demo"
 	account.Binds = 1
+	account.ReconnectMin = 50 * time.Millisecond
 	cfg.SMSC = append(cfg.SMSC[:0], account)
 	client := httpapi.DefaultClient()
 	client.ID, client.Sender = demoClient, "DEMO"
@@ -298,6 +313,7 @@ func demoConfig(dir, smscAddress, token string) (config.Config, error) {
 		Scopes:  []string{scopeSendValidate},
 		Expires: time.Now().Add(24 * time.Hour),
 	}}
+	settle(&cfg)
 	return cfg, cfg.Validate()
 }
 

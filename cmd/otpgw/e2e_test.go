@@ -223,7 +223,7 @@ func (p *plant) start() {
 func (p *plant) launch() {
 	p.t.Helper()
 	cmd := exec.Command(program, "serve", "--config", p.config)
-	cmd.Stdout, cmd.Stderr = p, p
+	cmd.Stdout, cmd.Stderr, cmd.Dir = p, p, p.dir
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}

@@ -121,6 +121,7 @@ func (p prioritized) WithGroup(name string) slog.Handler {
 // room are dropped and counted. It must be closed.
 type logQueue struct {
 	lines   chan []byte
+	missing func(n int64) string // the line that says how many are
 	dropped atomic.Int64
 	done    chan struct{}
 	closing sync.RWMutex // held to write lines, and to close it
@@ -134,14 +135,20 @@ const (
 
 // newLogQueue writes to out until it is closed.
 func newLogQueue(out io.Writer) *logQueue {
-	q := &logQueue{lines: make(chan []byte, logQueued), done: make(chan struct{})}
+	return newQueue(out, func(n int64) string {
+		return fmt.Sprintf("%d lines of the log were dropped: it is not read fast enough\n", n)
+	})
+}
+
+func newQueue(out io.Writer, missing func(n int64) string) *logQueue {
+	q := &logQueue{lines: make(chan []byte, logQueued), missing: missing, done: make(chan struct{})}
 	go func() { // ends when lines is closed; Close waits, but not for a writer that hangs
 		defer close(q.done)
 		told := int64(0)
 		for line := range q.lines {
 			_, _ = out.Write(line) // there is nowhere to say that the log cannot be written
 			if n := q.dropped.Load(); n > told {
-				fmt.Fprintf(out, "%d lines of the log were dropped: it is not read fast enough\n", n-told)
+				_, _ = io.WriteString(out, q.missing(n-told)) // likewise
 				told = n
 			}
 		}

@@ -66,7 +66,9 @@ func exitCode(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(os.Stderr, "otpgw: %v\n", err)
+	if err != errDiffers { // what differs is said already
+		fmt.Fprintf(os.Stderr, "otpgw: %v\n", err)
+	}
 	if invalid := (invalidError{}); errors.As(err, &invalid) {
 		return exitInvalid
 	}

@@ -58,7 +58,7 @@ func TestStatusAndBinds(t *testing.T) {
 	}
 	p.expectOutput(2, `there is no smsc "smsc-b"`, "bind", "stop", "smsc-b")
 	p.expectOutput(2, "accepts 1 arg", "bind", "stop")
-	if !strings.Contains(p.logged(), `"msg":"control","component":"control","action":"stop","uid":`) {
+	if !strings.Contains(p.logged(), `"msg":"control","component":"audit","action":"stop","uid":`) {
 		t.Error("who stopped the binds is not in the log")
 	}
 }
@@ -103,6 +103,8 @@ func TestReloadByCommand(t *testing.T) {
 
 func TestLogLevelByCommand(t *testing.T) {
 	p := newPlant(t, func(c *plantConfig) { c.level = "info" })
+	p.replace("[log]\n", "[log]\nrequests = \"none\"\n")
+	p.expectOutput(0, "in force: log.requests", "reload")
 	requests := func() int { return strings.Count(p.logged(), `"msg":"request"`) }
 	p.post("/send-code", sendBody(number(1)), nil)
 	if n := requests(); n != 0 {
@@ -131,7 +133,7 @@ func TestTraceOfAMessage(t *testing.T) {
 		out, _ = p.operate("trace", id)
 		return strings.Contains(out, "DELIVRD")
 	})
-	for _, want := range []string{id + "  client acme  to +34*******10  USED  x-correlator trace-me\n", "  accepted      v1/send-code\n", "  submitted     smsc-a bind ", "ESME_ROK", "  receipt       DELIVRD", "  checked       wrong code\n", "  checked       right code\n"} {
+	for _, want := range []string{id + "  client acme  to +34*******10  USED  x-correlator trace-me\n", "  accepted      v1/send-code  quota 1/100 in 1h\n", "  encoded       GSM-7, 1 segment\n", "  submitted     smsc-a bind ", "  window 1/50  try 1\n", "  submit_resp   ESME_ROK (0x00000000)  id 1  in ", "  receipt       DELIVRD", "  checked       wrong code\n", "  checked       right code\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,6 +85,7 @@ func TestStatusPageInABrowser(t *testing.T) {
 	p.stop()
 	p.write("page.password", password, 0o600)
 	p.replace("[admin]\n", fmt.Sprintf("[admin]\npassword = \"file:%s\"\n", filepath.Join(p.dir, "page.password")))
+	p.config = "otpgw.toml" // as the page shows it
 	p.start()
 	id, code := p.send(number(1))
 	p.validate(id, wrongFor(code))
@@ -93,13 +95,33 @@ func TestStatusPageInABrowser(t *testing.T) {
 		traffic = 300
 	}
 	for i := range traffic {
-		id, code := p.send(number(100 + i))
+		to := number(100 + i)
+		if i%10 == 9 {
+			to = fmt.Sprintf("+3461%04d9901", i) // the simulator says UNDELIV of it
+		}
+		id, code := p.send(to)
 		if i%4 > 0 {
 			p.validate(id, code)
 		}
 		if *screenshots != "" {
 			time.Sleep(time.Duration(30+100*(i%60)/60) * time.Millisecond)
 		}
+	}
+
+	if *screenshots != "" { // something goes on while the pictures are taken
+		stop, goesOn := make(chan struct{}), new(sync.WaitGroup)
+		goesOn.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				case <-time.After(40 * time.Millisecond):
+					_, _ = p.call("POST", "/send-code", sendBody(number(5000+i)), nil) // of no other use
+				}
+			}
+		})
+		defer goesOn.Wait()
+		defer close(stop)
 	}
 
 	ctx := browse(t)
@@ -116,6 +138,12 @@ func TestStatusPageInABrowser(t *testing.T) {
 		seen("#state", "running"),
 		seen("#binds", "bound"),
 		seen("#codes", "verified"),
+		seen("#receipts", "UNDELIV"),
+		seen("#errors", "3:11"),
+		seen("#clients", "acme"),
+		seen("#store", "disk left"),
+		seen("#auth", "tokens"),
+		seen("#events", "bound"),
 
 		// A message is found by its id.
 		chromedp.SendKeys("#query", id+"\r", chromedp.ByQuery),
@@ -129,13 +157,23 @@ func TestStatusPageInABrowser(t *testing.T) {
 		picture(t, "status-phone.png"),
 		chromedp.EmulateViewport(1100, 900),
 
-		// The binds of an account are drained and started by buttons.
-		click(`#binds form[action="/status/stop"] button`),
-		seen("#binds", "stopped"),
+		// The binds of an account are drained and started by buttons; what takes something away asks first.
+		click(`#smscs form[action="/status/stop"] button`),
+		seen(`#smscs form[action="/status/stop"] button`, "Sure?"),
+		click(`#smscs form[action="/status/stop"] button`),
+		seen("#smscs", "stopped"),
 		seen("#state", "not ready"),
-		click(`#binds form[action="/status/start"] button`),
+		seen("#events", "smsc stopped by the operator"),
+		click(`#smscs form[action="/status/start"] button`),
+		seen("#smscs", "2 of 2 bound"),
 		seen("#binds", "bound"),
 		seen("#state", "running"),
+		seen("#events", "smsc started by the operator"),
+
+		// A key leads to the search.
+		chromedp.Evaluate("document.activeElement.blur()", nil),
+		chromedp.KeyEvent("/"),
+		chromedp.WaitVisible("#query:focus", chromedp.ByQuery),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +181,7 @@ func TestStatusPageInABrowser(t *testing.T) {
 	// A bind that goes by itself is seen too.
 	p.smsc.Freeze(true)
 	p.smsc.Drop("otpgw")
-	if err := chromedp.Run(ctx, seen("#state", "not ready")); err != nil {
+	if err := chromedp.Run(ctx, seen("#state", "not ready"), seen("#smscs", "0 of 2 bound"), seen("#events", "bind down")); err != nil {
 		t.Error(err)
 	}
 	p.smsc.Freeze(false)

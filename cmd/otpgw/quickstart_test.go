@@ -19,7 +19,7 @@ func TestQuickstartRunsAsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1)
-	if len(blocks) != 4 {
+	if len(blocks) != 5 {
 		t.Fatalf("%d blocks", len(blocks))
 	}
 	script := "set -eu\n"
@@ -68,7 +68,7 @@ func TestQuickstartRunsAsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Write(content)
-	for _, want := range []string{"wrote ", ": valid (0 errors", `"authenticationId"`, "}204\n", "USED", "right code", "running, ready"} {
+	for _, want := range []string{"wrote ", ": valid (0 errors", `"authenticationId"`, "204\n", "USED", "right code", "running, ready", "console/send-code"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q", want)
 		}

@@ -13,6 +13,9 @@ import (
 // daemon wrote: its log at debug level, its metrics, and its files, free pages included.
 func TestNothingSecretIsLeftBehind(t *testing.T) {
 	p := newPlant(t)
+	audit := filepath.Join(p.dir, "audit.log")
+	p.replace("[log]\n", "[log]\naudit = \""+audit+"\"\n")
+	p.expectOutput(0, "in force: log.audit", "reload")
 	secrets := map[string]string{p.token: "token", "secret1": "SMPP password"}
 	for n := range 200 {
 		to := number(n)
@@ -25,6 +28,24 @@ func TestNothingSecretIsLeftBehind(t *testing.T) {
 			p.validate(id, wrongFor(code))
 		}
 	}
+	var said strings.Builder // what the operator sees
+	for _, args := range [][]string{
+		{"send", "--to", number(1000)}, {"trace", number(1)}, {"trace", "--phone", number(1000)}, {"status", "--json"}, {"config", "show", "--running"},
+	} {
+		out, code := p.operate(args...)
+		if code != 0 {
+			t.Errorf("%q: exit %d\n%s", args, code, out)
+		}
+		said.WriteString(out)
+	}
+	secrets[number(1000)], secrets[p.read(number(1000), 1)] = "number", "code"
+	p.expectOutput(0, "to "+number(1)+" ", "trace", number(1), "--reveal") // shown, and not written down
+	for range 4 {                                                          // what the limits refuse is
+		id, code := p.send(number(2000))
+		for range 3 {
+			p.validate(id, wrongFor(code))
+		}
+	}
 	var metrics strings.Builder // names and labels: a value may look like a code by chance
 	for line := range strings.Lines(p.metrics()) {
 		metrics.WriteString(line[:max(0, strings.LastIndexByte(strings.TrimSpace(line), ' '))] + "\n")
@@ -33,8 +54,13 @@ func TestNothingSecretIsLeftBehind(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 
-	found := map[string][]byte{"log": []byte(p.logged()), "metrics": []byte(metrics.String())}
-	err := filepath.WalkDir(filepath.Join(p.dir, "data"), func(path string, e fs.DirEntry, err error) error {
+	found := map[string][]byte{"log": []byte(p.logged()), "metrics": []byte(metrics.String()), "commands": []byte(said.String())}
+	content, err := os.ReadFile(audit)
+	if err != nil || !bytes.Contains(content, []byte(`"action":"reveal"`)) || !bytes.Contains(content, []byte(`"msg":"refused"`)) {
+		t.Errorf("audited: %v\n%s", err, content)
+	}
+	found["audit"] = content
+	err = filepath.WalkDir(filepath.Join(p.dir, "data"), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}

@@ -31,6 +31,7 @@ func serve(ctx context.Context, path string, reload <-chan os.Signal) error {
 	}
 	queue.register(d.registry)
 	d.file, d.loaded = path, loadedNow(path, warnings)
+	log = d.log
 	log.Info("starting", "version", version, "config", path,
 		"http", d.apiListener.Addr().String(), "admin", d.adminListener.Addr().String())
 

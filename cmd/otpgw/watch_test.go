@@ -199,8 +199,6 @@ var selector = regexp.MustCompile(`(?:^|[^:a-z_])((?:otpgw_[a-z_]+|up|process_st
 
 // unfound are metrics that the plants do not have: those of issuers, and those of parts that are not there yet.
 var unfound = map[string]bool{
-	"otpgw_client_codes_total":          true,
-	"otpgw_client_refusals_total":       true,
 	"otpgw_store_clock_skew_seconds":    true,
 	"otpgw_store_disk_free_bytes":       true,
 	"otpgw_store_room":                  true,

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -26,8 +27,14 @@ type Verbs interface {
 	Pause(paused bool)
 	// LogLevel sets the level of the log, for a time or, with 0, until the next reload.
 	LogLevel(level string, during time.Duration) error
-	// Trace gives what is known of messages: by authenticationId, x-correlator, message id of an SMSC, or number.
-	Trace(ctx context.Context, query string) ([]Trace, error)
+	// Trace gives what is known of messages: by authenticationId, x-correlator, message id of an SMSC, or number. With reveal the
+	// number is shown whole, where it was asked for by the number; nothing else knows it.
+	Trace(ctx context.Context, query string, reveal bool) ([]Trace, error)
+	// SendTest sends a code to number on behalf of a client, or with "" of the first, the way that an application's goes.
+	SendTest(ctx context.Context, client, number string) (Sent, error)
+	// Running is the configuration in force as a file, or only what is not the default; Pending what a reload would change of it.
+	Running(changed bool) string
+	Pending(ctx context.Context) (Pending, error)
 	// Inspect gives what those look at who mend the daemon: "metrics", "goroutines" or "heap".
 	Inspect(what string) ([]byte, error)
 }
@@ -63,12 +70,14 @@ func ListenControl(path string) (net.Listener, error) {
 
 // A Control takes verbs over a unix socket, from root and from the user that it runs as.
 type Control struct {
-	verbs Verbs
-	log   *slog.Logger
+	verbs      Verbs
+	log, audit *slog.Logger
 }
 
-// NewControl makes the control of verbs. It starts nothing. log is where what was asked is written down.
-func NewControl(verbs Verbs, log *slog.Logger) *Control { return &Control{verbs: verbs, log: log} }
+// NewControl makes the control of verbs. It starts nothing. audit is where it is written down who asked for what.
+func NewControl(verbs Verbs, log, audit *slog.Logger) *Control {
+	return &Control{verbs: verbs, log: log, audit: audit}
+}
 
 // peerKey is the key of a connection's user in its context.
 type peerKey struct{}
@@ -94,12 +103,28 @@ func (c *Control) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { reply(w, c.verbs.Status(r.Context()), nil) })
 	mux.HandleFunc("GET /trace", func(w http.ResponseWriter, r *http.Request) {
-		traces, err := c.verbs.Trace(r.Context(), r.URL.Query().Get("query"))
+		query, reveal := r.URL.Query().Get("query"), r.URL.Query().Get("reveal") == "true"
+		traces, err := c.verbs.Trace(r.Context(), query, reveal)
+		if reveal {
+			c.asked(r, "reveal", err, "number", masked(query))
+		}
 		reply(w, traces, err)
+	})
+	mux.HandleFunc("GET /config", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, c.verbs.Running(r.URL.Query().Get("changed") == "true"), nil)
+	})
+	mux.HandleFunc("GET /pending", func(w http.ResponseWriter, r *http.Request) {
+		pending, err := c.verbs.Pending(r.Context())
+		reply(w, pending, err)
 	})
 	mux.HandleFunc("GET /inspect", func(w http.ResponseWriter, r *http.Request) {
 		content, err := c.verbs.Inspect(r.URL.Query().Get("what"))
 		reply(w, content, err)
+	})
+	mux.HandleFunc("POST /send", func(w http.ResponseWriter, r *http.Request) {
+		sent, err := c.verbs.SendTest(r.Context(), r.FormValue("client"), r.FormValue("number"))
+		c.asked(r, "send", err, "number", masked(r.FormValue("number")), "client", r.FormValue("client"), "id", sent.ID, "status", sent.Status)
+		reply(w, sent, err)
 	})
 	c.action(mux, "reload", func(r *http.Request) (any, error) { return c.verbs.Reload(r.Context()) })
 	c.action(mux, "stop", func(r *http.Request) (any, error) { return nil, c.verbs.StopSMSC(r.FormValue("smsc")) })
@@ -116,7 +141,7 @@ func (c *Control) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, known := r.Context().Value(peerKey{}).(peer)
 		if !known || p.err != nil || p.uid != 0 && p.uid != os.Getuid() {
-			c.log.Warn("control refused", "uid", p.uid, "path", r.URL.Path, "err", p.err)
+			c.audit.Warn("control refused", "uid", p.uid, "path", r.URL.Path, "err", p.err)
 			http.Error(w, "only root and the user of the daemon may do that", http.StatusForbidden)
 			return
 		}
@@ -128,19 +153,37 @@ func (c *Control) Handler() http.Handler {
 func (c *Control) action(mux *http.ServeMux, name string, do func(*http.Request) (any, error)) {
 	mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) {
 		result, err := do(r)
-		p, _ := r.Context().Value(peerKey{}).(peer)
-		attrs := []any{"action", name, "uid", p.uid}
-		for _, key := range []string{"smsc", "level", "for"} {
-			if value := r.FormValue(key); value != "" {
-				attrs = append(attrs, key, value)
-			}
-		}
-		if err != nil {
-			attrs = append(attrs, "error", err.Error())
-		}
-		c.log.Info("control", attrs...)
+		c.asked(r, name, err, "smsc", r.FormValue("smsc"), "level", r.FormValue("level"), "for", r.FormValue("for"))
 		reply(w, result, err)
 	})
+}
+
+// asked writes down who asked for what, and why it was refused if it was. Of facts, names and values, those that are "" are left out.
+func (c *Control) asked(r *http.Request, action string, err error, facts ...any) {
+	p, _ := r.Context().Value(peerKey{}).(peer)
+	record(c.audit, "control", err, append([]any{"action", action, "uid", p.uid}, facts...))
+}
+
+// record writes one line of who did what.
+func record(audit *slog.Logger, message string, err error, facts []any) {
+	var attrs []any
+	for i := 0; i+1 < len(facts); i += 2 {
+		if facts[i+1] != "" {
+			attrs = append(attrs, facts[i], facts[i+1])
+		}
+	}
+	if err != nil {
+		attrs = append(attrs, "error", err.Error())
+	}
+	audit.Info(message, attrs...)
+}
+
+// masked is a number that may be written down.
+func masked(number string) string {
+	if len(number) < 8 {
+		return "***"
+	}
+	return number[:3] + strings.Repeat("*", len(number)-5) + number[len(number)-2:]
 }
 
 func reply(w http.ResponseWriter, result any, err error) {

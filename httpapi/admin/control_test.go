@@ -48,8 +48,18 @@ func (v *verbs) Pause(paused bool) { _ = v.say(fmt.Sprint("pause ", paused)) }
 func (v *verbs) LogLevel(level string, during time.Duration) error {
 	return v.say(fmt.Sprint("level ", level, " ", during))
 }
-func (v *verbs) Trace(_ context.Context, query string) ([]admin.Trace, error) {
+func (v *verbs) Trace(_ context.Context, query string, reveal bool) ([]admin.Trace, error) {
+	if reveal {
+		return []admin.Trace{{ID: query, Number: query}}, v.say("reveal " + query)
+	}
 	return []admin.Trace{{ID: query}}, v.say("trace " + query)
+}
+func (v *verbs) SendTest(_ context.Context, client, number string) (admin.Sent, error) {
+	return admin.Sent{ID: "an-id", Status: 200}, v.say("send " + client + " " + number)
+}
+func (v *verbs) Running(changed bool) string { return fmt.Sprint("running ", changed) }
+func (v *verbs) Pending(context.Context) (admin.Pending, error) {
+	return admin.Pending{File: "/f", Changes: []admin.Change{{Key: "otp.ttl", Old: "1", New: "2", Reload: "hot"}}}, v.say("pending")
 }
 
 // socketPath is short enough for a socket.
@@ -63,7 +73,29 @@ func socketPath(t *testing.T) string {
 	return filepath.Join(dir, "s")
 }
 
-func runControl(t *testing.T, v *verbs) *admin.Client {
+// audited is a log as JSON lines that is read while it is written.
+type audited struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+func (a *audited) Write(line []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.text.Write(line)
+}
+
+func (a *audited) String() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.text.String()
+}
+
+func (a *audited) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(a, nil)) }
+
+func runControl(t *testing.T, v *verbs) *admin.Client { return runAudited(t, v, new(audited)) }
+
+func runAudited(t *testing.T, v *verbs, audit *audited) *admin.Client {
 	t.Helper()
 	path := socketPath(t)
 	l, err := admin.ListenControl(path)
@@ -72,7 +104,7 @@ func runControl(t *testing.T, v *verbs) *admin.Client {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- admin.NewControl(v, slog.New(slog.DiscardHandler)).Run(ctx, l) }()
+	go func() { done <- admin.NewControl(v, slog.New(slog.DiscardHandler), audit.logger()).Run(ctx, l) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -138,7 +170,7 @@ func TestEveryVerbOverTheSocket(t *testing.T) {
 // What does not come over a unix socket of this user or root is refused.
 func TestControlIsNotForEverybody(t *testing.T) {
 	v := &verbs{}
-	h := admin.NewControl(v, slog.New(slog.DiscardHandler)).Handler()
+	h := admin.NewControl(v, slog.New(slog.DiscardHandler), slog.New(slog.DiscardHandler)).Handler()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/reload", nil).WithContext(context.Background()))
 	// Without a connection there is no user: 0 would be root, so the handler alone must not take it for that.
@@ -152,7 +184,9 @@ func TestControlIsNotForEverybody(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- admin.NewControl(v, slog.New(slog.DiscardHandler)).Run(ctx, tcp) }()
+	go func() {
+		done <- admin.NewControl(v, slog.New(slog.DiscardHandler), slog.New(slog.DiscardHandler)).Run(ctx, tcp)
+	}()
 	resp, err := http.Post("http://"+tcp.Addr().String()+"/reload", "", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -202,8 +236,8 @@ func TestTraces(t *testing.T) {
 	traces := admin.NewTraces()
 	for i := range 5001 {
 		id := fmt.Sprint("id-", i)
-		traces.Begin(id, "acme", fmt.Sprint("+34", i%5000), "+34***", fmt.Sprint("correlator-", i))
-		traces.Add(id, "submitted", "x", fmt.Sprint("message-", i))
+		traces.Begin(id, "acme", fmt.Sprint("+34", i%5000), "+34***", fmt.Sprint("correlator-", i), "")
+		traces.Add(id, time.Time{}, "submitted", "x", fmt.Sprint("message-", i))
 	}
 	if _, ok := traces.Find("id-0"); ok {
 		t.Error("the oldest is still there")
@@ -222,10 +256,78 @@ func TestTraces(t *testing.T) {
 		t.Errorf("by number: %+v", got)
 	}
 	for range 100 {
-		traces.Add("id-1", "checked", "x")
+		traces.Add("id-1", time.Time{}, "checked", "x")
 	}
 	if got, _ := traces.Find("id-1"); len(got.Steps) > 30 {
 		t.Errorf("%d steps", len(got.Steps))
 	}
-	traces.Add("nobody", "x", "y")
+	traces.Add("nobody", time.Time{}, "x", "y")
+}
+
+// Who did what is written down, and no whole number with it.
+func TestActionsAreAudited(t *testing.T) {
+	v, audit := &verbs{}, new(audited)
+	c := runAudited(t, v, audit)
+	ctx := t.Context()
+	const number = "+34600123456"
+	var traces []admin.Trace
+	if err := c.Get(ctx, "/trace", url.Values{"query": {number}, "reveal": {"true"}}, &traces); err != nil || traces[0].Number != number {
+		t.Errorf("%+v, %v", traces, err)
+	}
+	if err := c.Get(ctx, "/trace", url.Values{"query": {"an-id"}}, &traces); err != nil {
+		t.Error(err)
+	}
+	var sent admin.Sent
+	if err := c.Do(ctx, "send", url.Values{"number": {number}, "client": {"acme"}}, &sent); err != nil || sent.ID != "an-id" {
+		t.Errorf("%+v, %v", sent, err)
+	}
+	if err := c.Do(ctx, "stop", url.Values{"smsc": {"main"}}, nil); err != nil {
+		t.Error(err)
+	}
+	v.err = fmt.Errorf("%w: no", admin.ErrRefused)
+	if err := c.Do(ctx, "pause", nil, nil); err != nil {
+		t.Error(err) // it cannot fail
+	}
+	if err := c.Do(ctx, "reload", nil, nil); err == nil {
+		t.Error("no error")
+	}
+	got := audit.String()
+	uid := fmt.Sprint(`"uid":`, os.Getuid())
+	for _, want := range []string{
+		`"action":"reveal",` + uid + `,"number":"+34*******56"`,
+		`"action":"send",` + uid + `,"number":"+34*******56","client":"acme","id":"an-id","status":200`,
+		`"action":"stop",` + uid + `,"smsc":"main"`, `"action":"pause",` + uid + `}`, `"action":"reload",` + uid + `,"error":"refused: no"`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, number[3:]) || strings.Count(got, "\n") != 5 {
+		t.Errorf("too much is written down:\n%s", got)
+	}
+}
+
+func TestConfigurationOverTheSocket(t *testing.T) {
+	c := runControl(t, &verbs{})
+	var text string
+	if err := c.Get(t.Context(), "/config", url.Values{"changed": {"true"}}, &text); err != nil || text != "running true" {
+		t.Errorf("%q, %v", text, err)
+	}
+	var p admin.Pending
+	if err := c.Get(t.Context(), "/pending", nil, &p); err != nil || len(p.Changes) != 1 || p.Changes[0].Key != "otp.ttl" {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// Steps are shown in the order of their times, whichever was told of first.
+func TestStepsAreInOrder(t *testing.T) {
+	traces := admin.NewTraces()
+	traces.Begin("id", "acme", "+34600", "+34***", "c", "parent")
+	now := time.Now()
+	traces.Add("id", now.Add(2*time.Second), "receipt", "")
+	traces.Add("id", now.Add(time.Second), "submit_resp", "")
+	got, _ := traces.Find("id")
+	if len(got.Steps) != 2 || got.Steps[0].What != "submit_resp" || got.Parent != "parent" {
+		t.Errorf("%+v", got)
+	}
 }

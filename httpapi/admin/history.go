@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math"
@@ -22,15 +23,19 @@ const (
 
 // A Point is one second of the daemon's life. Rates are per second, times in seconds, NaN left out.
 type Point struct {
-	At       int64   `json:"t"` // Unix time
-	Sent     float64 `json:"sent"`
-	Verified float64 `json:"verified"`
-	Refused  float64 `json:"refused"` // requests answered with 4xx
-	Failed   float64 `json:"failed"`  // with 5xx
-	Receipts float64 `json:"receipts"`
-	SendP99  float64 `json:"sendP99"`
-	CheckP99 float64 `json:"checkP99"`
-	InFlight float64 `json:"inFlight"`
+	At        int64   `json:"t"` // Unix time
+	Sent      float64 `json:"sent"`
+	Submitted float64 `json:"submitted"` // accepted by SMSCs
+	Verified  float64 `json:"verified"`
+	Refused   float64 `json:"refused"` // requests answered with 4xx
+	Failed    float64 `json:"failed"`  // with 5xx
+	Receipts  float64 `json:"receipts"`
+	Promptly  float64 `json:"promptly"` // delivered within 30 s of their acceptance
+	SendP99   float64 `json:"sendP99"`
+	CheckP99  float64 `json:"checkP99"`
+	InFlight  float64 `json:"inFlight"`
+	Queue     float64 `json:"queue"`  // messages that are being sent or wait to be
+	Oldest    float64 `json:"oldest"` // for how long the one has waited that waits longest
 }
 
 // History takes a point a second from the metrics, so that the page shows the last minutes without a Prometheus. Its methods may be
@@ -42,18 +47,24 @@ type History struct {
 	mu       sync.Mutex // guards the rest
 	points   []Point    // oldest first
 	before   sample
-	counts   []buckets // of the last minute, oldest first
+	counts   []timings // of the last minute, oldest first
 	tables   Tables
+	rates    map[string]float64 // codes a second of each client, smoothed
 	watchers map[chan struct{}]bool
 }
 
-// Tables are counters since the start, by what they tell apart.
+// Tables are counters since the start, by what they tell apart, and what goes with a bind, a client or the store. Times are in seconds.
 type Tables struct {
-	Refusals []Count `json:"refusals"`
-	Receipts []Count `json:"receipts"`
-	Limits   []Count `json:"limits"`
-	Codes    []Count `json:"codes"`
-	Submits  []Count `json:"submits"`
+	Refusals []Count         `json:"refusals"`
+	Receipts []Count         `json:"receipts"`
+	Errors   []Count         `json:"errors"` // of receipts that were no success, by the network's code
+	Limits   []Count         `json:"limits"`
+	Codes    []Count         `json:"codes"`
+	Submits  []Count         `json:"submits"`
+	SMSCs    []SMSCFigures   `json:"smscs"`
+	Binds    []BindFigures   `json:"binds"`
+	Clients  []ClientFigures `json:"clients"`
+	Store    StoreFigures    `json:"store"`
 }
 
 // A Count is one counter.
@@ -64,24 +75,38 @@ type Count struct {
 
 // sample is what counters stand at.
 type sample struct {
-	sent, verified, refused, failed, receipts, inFlight float64
-	send, check                                         buckets
-	tables                                              Tables
+	sent, submitted, verified, refused, failed, receipts, promptly, inFlight, queue, oldest float64
+
+	timings timings
+	tables  Tables
 }
+
+// timings are the histograms that quantiles are taken of, by what they are of: sendTimes, checkTimes, commitTimes, or an SMSC and a bind
+// with a slash between them.
+type timings map[string]buckets
+
+const (
+	sendTimes   = "send-code"
+	checkTimes  = "validate-code"
+	commitTimes = "commit"
+)
 
 // buckets are a histogram's counts by upper bound.
 type buckets map[float64]uint64
 
 // NewHistory makes a history of what gatherer gathers. It takes no points before Run.
 func NewHistory(gatherer prometheus.Gatherer, log *slog.Logger) *History {
-	return &History{gatherer: gatherer, log: log, watchers: map[chan struct{}]bool{}}
+	return &History{gatherer: gatherer, log: log, rates: map[string]float64{}, watchers: map[chan struct{}]bool{}}
 }
 
 // Run takes points until ctx ends.
 func (h *History) Run(ctx context.Context) error {
 	tick := time.NewTicker(pointEvery)
 	defer tick.Stop()
-	h.before = h.read()
+	before := h.read()
+	h.mu.Lock()
+	h.before, h.tables = before, before.tables
+	h.mu.Unlock()
 	for {
 		select {
 		case now := <-tick.C:
@@ -96,21 +121,28 @@ func (h *History) take(now time.Time) {
 	s := h.read()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.counts = append(h.counts, h.before.send, h.before.check)
-	if len(h.counts) > 2*quantilesOf {
-		h.counts = slices.Delete(h.counts, 0, 2)
+	h.counts = append(h.counts, h.before.timings)
+	if len(h.counts) > quantilesOf {
+		h.counts = slices.Delete(h.counts, 0, 1)
 	}
+	p99 := func(of string) float64 { return quantile(0.99, h.counts[0][of], s.timings[of]) }
 	second := pointEvery.Seconds()
 	h.points = append(h.points, Point{
 		At:   now.Unix(),
-		Sent: rate(h.before.sent, s.sent, second), Verified: rate(h.before.verified, s.verified, second),
+		Sent: rate(h.before.sent, s.sent, second), Submitted: rate(h.before.submitted, s.submitted, second), Verified: rate(h.before.verified, s.verified, second),
 		Refused: rate(h.before.refused, s.refused, second), Failed: rate(h.before.failed, s.failed, second),
-		Receipts: rate(h.before.receipts, s.receipts, second), InFlight: s.inFlight,
-		SendP99: quantile(0.99, h.counts[0], s.send), CheckP99: quantile(0.99, h.counts[1], s.check),
+		Receipts: rate(h.before.receipts, s.receipts, second), Promptly: rate(h.before.promptly, s.promptly, second),
+		InFlight: s.inFlight, Queue: s.queue, Oldest: s.oldest, SendP99: p99(sendTimes), CheckP99: p99(checkTimes),
 	})
 	if len(h.points) > pointsKept {
 		h.points = slices.Delete(h.points, 0, 1)
 	}
+	for i := range s.tables.Binds {
+		b := &s.tables.Binds[i]
+		b.AnswerP99 = p99(b.SMSC + "/" + b.Name)
+	}
+	s.tables.Store.CommitP99 = p99(commitTimes)
+	h.pace(s.tables.Clients, second)
 	h.before, h.tables = s, s.tables
 	for w := range h.watchers {
 		select {
@@ -139,6 +171,13 @@ func (h *History) watch() (news <-chan struct{}, done func(), ok bool) {
 	}, true
 }
 
+// Tables are those of the last second.
+func (h *History) Tables() Tables {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.tables
+}
+
 // since gives the points after a time, and the tables.
 func (h *History) since(at int64) ([]Point, Tables) {
 	h.mu.Lock()
@@ -156,7 +195,8 @@ func (h *History) read() sample {
 	if err != nil {
 		h.log.Debug("history: gather", "err", err)
 	}
-	var s sample
+	s := sample{timings: timings{}}
+	figures := newFigures()
 	for _, f := range families {
 		switch f.GetName() {
 		case "otpgw_codes_total":
@@ -180,12 +220,33 @@ func (h *History) read() sample {
 			s.receipts = sum(f, "", "")
 		case "otpgw_smpp_submit_total":
 			s.tables.Submits = counts(f, "status")
+			s.submitted = sum(f, "result", "accepted")
+		case "otpgw_smpp_delivered_promptly_total":
+			s.promptly = sum(f, "", "")
+		case "otpgw_smpp_queue_depth":
+			s.queue = sum(f, "", "")
+		case "otpgw_smpp_queue_oldest_seconds":
+			for _, m := range f.GetMetric() {
+				s.oldest = max(s.oldest, m.GetGauge().GetValue())
+			}
+		case "otpgw_receipt_errors_total":
+			s.tables.Errors = counts(f, "error")
+		case "otpgw_store_commit_seconds":
+			s.timings[commitTimes] = histogram(f, func(*dto.Metric) bool { return true })
 		case "otpgw_http_in_flight":
 			s.inFlight = sum(f, "", "")
 		case "otpgw_http_request_seconds":
-			s.send, s.check = histogram(f, "/send-code"), histogram(f, "/validate-code")
+			for _, of := range []string{sendTimes, checkTimes} {
+				s.timings[of] = histogram(f, func(m *dto.Metric) bool { return strings.HasSuffix(label(m, "route"), "/"+of) })
+			}
+		case "otpgw_smpp_submit_seconds":
+			for _, m := range f.GetMetric() {
+				s.timings[label(m, "smsc")+"/"+label(m, "bind")] = bucketsOf(m)
+			}
 		}
+		figures.read(f)
 	}
+	figures.put(&s.tables)
 	return s
 }
 
@@ -220,25 +281,32 @@ func counts(f *dto.MetricFamily, name string) []Count {
 			all = append(all, Count{Name: value, Count: n})
 		}
 	}
-	slices.SortFunc(all, func(a, b Count) int {
-		if a.Count != b.Count {
-			return int(math.Copysign(1, b.Count-a.Count))
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
+	slices.SortFunc(all, mostFirst)
 	return all
 }
 
-// histogram adds up the series of the routes with that ending.
-func histogram(f *dto.MetricFamily, ending string) buckets {
-	b := buckets{}
+// mostFirst orders counts, those that are the same by name.
+func mostFirst(a, b Count) int {
+	return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Name, b.Name))
+}
+
+// histogram adds up the series that are wanted.
+func histogram(f *dto.MetricFamily, wanted func(*dto.Metric) bool) buckets {
+	all := buckets{}
 	for _, m := range f.GetMetric() {
-		if strings.HasSuffix(label(m, "route"), ending) {
-			for _, bucket := range m.GetHistogram().GetBucket() {
-				b[bucket.GetUpperBound()] += bucket.GetCumulativeCount()
+		if wanted(m) {
+			for bound, n := range bucketsOf(m) {
+				all[bound] += n
 			}
-			b[math.Inf(1)] += m.GetHistogram().GetSampleCount()
 		}
+	}
+	return all
+}
+
+func bucketsOf(m *dto.Metric) buckets {
+	b := buckets{math.Inf(1): m.GetHistogram().GetSampleCount()}
+	for _, bucket := range m.GetHistogram().GetBucket() {
+		b[bucket.GetUpperBound()] = bucket.GetCumulativeCount()
 	}
 	return b
 }

@@ -1,13 +1,17 @@
 package admin
 
 import (
+	"context"
 	"crypto/subtle"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
+	"log/slog"
 	"net/http"
+	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -23,11 +27,22 @@ const watchersAllowed = 50
 // contentPolicy lets the page load nothing but its own style and script, and speak to nobody but its own server.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// A Page is what the status page shows and does. Verbs that change something need Password to be set.
+// A Page is what the status page shows and does. Verbs that change something need Password to be set, and given.
 type Page struct {
-	Verbs    Verbs
-	History  *History
-	Password Password
+	Verbs        Verbs
+	History      *History
+	Password     Password
+	ViewPassword Password     // for those who only look
+	Audit        *slog.Logger // is told who did what
+
+	mu     sync.Mutex // guards the rest
+	shared frames
+}
+
+// frames are what all viewers who have seen as much are told.
+type frames struct {
+	from, to int64 // times of points
+	content  []byte
 }
 
 // mount adds the page to mux.
@@ -52,11 +67,11 @@ func (p *Page) mount(mux *http.ServeMux) {
 		_ = pages.Execute(w, struct {
 			Status
 			Actions bool
-		}{status, len(p.Password) > 0})
+		}{status, p.role(r) == acting})
 	}))
 	mux.HandleFunc("GET /status/events", p.guarded(p.events))
 	mux.HandleFunc("GET /status/trace", p.guarded(func(w http.ResponseWriter, r *http.Request) {
-		traces, err := p.Verbs.Trace(r.Context(), r.URL.Query().Get("query"))
+		traces, err := p.Verbs.Trace(r.Context(), r.URL.Query().Get("query"), false)
 		reply(w, traces, err)
 	}))
 	for action, do := range map[string]func(*http.Request) error{
@@ -66,11 +81,18 @@ func (p *Page) mount(mux *http.ServeMux) {
 		"resume": func(*http.Request) error { p.Verbs.Pause(false); return nil },
 	} {
 		mux.HandleFunc("POST /status/"+action, p.guarded(func(w http.ResponseWriter, r *http.Request) {
-			if len(p.Password) == 0 {
+			switch {
+			case len(p.Password) == 0:
 				http.Error(w, "admin.password is not set: nothing can be changed from here", http.StatusForbidden)
 				return
+			case p.role(r) != acting:
+				http.Error(w, "this password is for looking only", http.StatusForbidden)
+				return
 			}
-			if err := do(r); err != nil {
+			err := do(r)
+			user, _, _ := r.BasicAuth()
+			record(p.Audit, "page", err, []any{"action", action, "user", user[:min(len(user), 64)], "peer", r.RemoteAddr, "smsc", r.FormValue("smsc")})
+			if err != nil {
 				reply(w, nil, err)
 				return
 			}
@@ -89,15 +111,55 @@ func (p *Page) guarded(h http.HandlerFunc) http.HandlerFunc {
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer")
 		header.Set("Cache-Control", "no-store")
-		if len(p.Password) > 0 {
-			if _, given, ok := r.BasicAuth(); !ok || subtle.ConstantTimeCompare([]byte(given), p.Password) != 1 {
-				header.Set("WWW-Authenticate", `Basic realm="otpgw status", charset="UTF-8"`)
-				http.Error(w, "the password of admin.password is needed", http.StatusUnauthorized)
-				return
+		switch {
+		case p.role(r) != nobody:
+		case len(p.Password)+len(p.ViewPassword) == 0:
+			http.Error(w, "without admin.view_password or admin.tls_client_ca the page is shown on the daemon's own host only", http.StatusForbidden)
+			return
+		default:
+			if _, _, tried := r.BasicAuth(); tried { // not who: a password may have been typed there
+				p.Audit.Warn("page refused", "reason", "wrong password", "peer", r.RemoteAddr)
 			}
+			header.Set("WWW-Authenticate", `Basic realm="otpgw status", charset="UTF-8"`)
+			http.Error(w, "the password of admin.password or admin.view_password is needed", http.StatusUnauthorized)
+			return
 		}
 		inner.ServeHTTP(w, r)
 	}
+}
+
+// What somebody may do on the page.
+const (
+	nobody = iota
+	viewing
+	acting
+)
+
+// role is what the password of r allows. Where no password is set those may look who are on this host or have shown a certificate.
+func (p *Page) role(r *http.Request) int {
+	_, given, _ := r.BasicAuth()
+	is := func(password Password) bool {
+		return len(password) > 0 && subtle.ConstantTimeCompare([]byte(given), password) == 1
+	}
+	switch {
+	case is(p.Password):
+		return acting
+	case is(p.ViewPassword), len(p.Password)+len(p.ViewPassword) == 0 && known(r):
+		return viewing
+	}
+	return nobody
+}
+
+// known says that r comes from this host, or with a certificate that was verified.
+func known(r *http.Request) bool {
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		return true
+	}
+	if r.RemoteAddr == "" || r.RemoteAddr == "@" { // over a unix socket
+		return true
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && peer.Addr().Unmap().IsLoopback()
 }
 
 // A frame is what the page is told once a second.
@@ -109,6 +171,28 @@ type frame struct {
 
 // frameTimeout bounds the time that a viewer may take to read one frame.
 const frameTimeout = 10 * time.Second
+
+// frame is what is told to one who has seen the points until last, and the time of the newest in it. It is made once for all who
+// have seen as much.
+func (p *Page) frame(ctx context.Context, last int64) (content []byte, newest int64, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	points, tables := p.History.since(last)
+	if len(points) == 0 { // before the first second
+		points, newest = []Point{}, last
+	} else {
+		newest = points[len(points)-1].At
+		if p.shared.from == last && p.shared.to == newest {
+			return p.shared.content, newest, nil
+		}
+	}
+	status := p.Verbs.Status(ctx)
+	status.Tables = nil // they stand beside it
+	if content, err = json.Marshal(frame{Status: status, Points: points, Tables: tables}); err == nil && len(points) > 0 {
+		p.shared = frames{last, newest, content}
+	}
+	return content, newest, err
+}
 
 // events tells the page what the daemon is at, first all of its history, then once a second (server-sent events, HTML 9.2).
 func (p *Page) events(w http.ResponseWriter, r *http.Request) {
@@ -122,17 +206,11 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	last := int64(0)
 	for {
-		points, tables := p.History.since(last)
-		if len(points) > 0 {
-			last = points[len(points)-1].At
-		}
-		if points == nil {
-			points = []Point{}
-		}
-		content, err := json.Marshal(frame{Status: p.Verbs.Status(r.Context()), Points: points, Tables: tables})
+		content, newest, err := p.frame(r.Context(), last)
 		if err != nil {
 			return
 		}
+		last = newest
 		if err := control.SetWriteDeadline(time.Now().Add(frameTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return
 		}

@@ -2,6 +2,8 @@ package admin_test
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -20,11 +22,12 @@ import (
 func newPage(v *verbs, password string) (*admin.Server, *admin.History, *prometheus.Registry) {
 	log, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	history := admin.NewHistory(registry, log)
-	return admin.New(nil, registry, &admin.Page{Verbs: v, History: history, Password: admin.Password(password)}, log), history, registry
+	return admin.New(nil, registry, &admin.Page{Verbs: v, History: history, Password: admin.Password(password), Audit: log}, log), history, registry
 }
 
 func ask(s *admin.Server, method, path string, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	w, r := httptest.NewRecorder(), httptest.NewRequest(method, path, nil)
+	r.RemoteAddr = "127.0.0.1:1234"
 	for _, f := range change {
 		f(r)
 	}
@@ -150,6 +153,7 @@ func TestHistoryIsTold(t *testing.T) {
 		reader, writer := io.Pipe()
 		ended := make(chan struct{})
 		r := httptest.NewRequest("GET", "/status/events", nil)
+		r.RemoteAddr = "[::1]:1234"
 		go func() {
 			defer close(ended)
 			s.Handler().ServeHTTP(&streamed{header: http.Header{}, Writer: writer}, r)
@@ -228,5 +232,120 @@ func TestViewersAreBounded(t *testing.T) {
 	}
 	if w := ask(s, "GET", "/status"); w.Code != 200 {
 		t.Errorf("the page itself: %d", w.Code)
+	}
+}
+
+func TestLookingIsNotActing(t *testing.T) {
+	const acts, looks = "correct horse battery", "only for the screen"
+	v, audit, registry := &verbs{}, new(audited), prometheus.NewRegistry()
+	log := slog.New(slog.DiscardHandler)
+	page := &admin.Page{
+		Verbs: v, History: admin.NewHistory(registry, log), Audit: audit.logger(),
+		Password: admin.Password(acts), ViewPassword: admin.Password(looks),
+	}
+	s := admin.New(nil, registry, page, log)
+	if w := ask(s, "GET", "/status"); w.Code != http.StatusUnauthorized {
+		t.Errorf("without a password: %d", w.Code)
+	}
+	if w := ask(s, "GET", "/status", as("not the password")); w.Code != http.StatusUnauthorized {
+		t.Errorf("with a wrong password: %d", w.Code)
+	}
+	if got := audit.String(); !strings.Contains(got, `"msg":"page refused","reason":"wrong password","peer":"127.0.0.1:1234"`) || strings.Contains(got, "not the") {
+		t.Errorf("audited:\n%s", got)
+	}
+	if w := ask(s, "GET", "/status", as(looks)); w.Code != 200 || strings.Contains(w.Body.String(), `method="post"`) {
+		t.Errorf("who looks: %d, with buttons %v", w.Code, strings.Contains(w.Body.String(), `method="post"`))
+	}
+	if w := ask(s, "POST", "/status/pause", as(looks)); w.Code != http.StatusForbidden || len(v.asked) > 0 {
+		t.Errorf("who looks acted: %d, %q", w.Code, v.asked)
+	}
+	if w := ask(s, "GET", "/status", as(acts)); w.Code != 200 || !strings.Contains(w.Body.String(), `method="post"`) {
+		t.Errorf("who acts: %d", w.Code)
+	}
+	if w := ask(s, "POST", "/status/stop?smsc=main", as(acts)); w.Code != http.StatusSeeOther {
+		t.Errorf("who acts: %d", w.Code)
+	}
+	if got := audit.String(); !strings.Contains(got, `"msg":"page","action":"stop","user":"anybody","peer":"127.0.0.1:1234","smsc":"main"`) || strings.Count(got, "\n") != 2 {
+		t.Errorf("audited:\n%s", got)
+	}
+}
+
+func TestFiguresOfBindsAndClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, history, registry := newPage(&verbs{}, "")
+		counter := func(name string, labels ...string) *prometheus.CounterVec {
+			c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name}, labels)
+			registry.MustRegister(c)
+			return c
+		}
+		codes, refusals := counter("otpgw_client_codes_total", "client", "outcome"), counter("otpgw_client_refusals_total", "client", "reason")
+		submits, throttled := counter("otpgw_smpp_submit_total", "smsc", "result", "status"), counter("otpgw_smpp_throttled_total", "smsc", "status")
+		ended := counter("otpgw_smpp_disconnects_total", "smsc", "bind", "reason")
+		seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "otpgw_smpp_submit_seconds", Buckets: []float64{.001, .01, .1}}, []string{"smsc", "bind"})
+		inflight := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "otpgw_smpp_inflight"}, []string{"smsc", "bind"})
+		registry.MustRegister(seconds, inflight)
+		go history.Run(t.Context())
+		synctest.Wait()
+
+		inflight.WithLabelValues("main", "1").Set(0)
+		codes.WithLabelValues("acme", "sent").Add(10)
+		codes.WithLabelValues("acme", "verified").Add(4)
+		codes.WithLabelValues("shop", "sent").Add(20)
+		refusals.WithLabelValues("acme", "send_limit").Add(2)
+		refusals.WithLabelValues("acme", "not_own").Add(3)
+		submits.WithLabelValues("main", "accepted", "ESME_ROK").Add(30)
+		submits.WithLabelValues("main", "refused", "ESME_RSYSERR").Add(2)
+		throttled.WithLabelValues("main", "ESME_RTHROTTLED").Add(5)
+		ended.WithLabelValues("main", "1", "closed").Add(3)
+		for range 100 {
+			seconds.WithLabelValues("main", "1").Observe(0.05)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		got := history.Tables()
+		if len(got.Clients) != 2 || got.Clients[0].ID != "shop" || got.Clients[1].Verified != 4 || got.Clients[0].PerS != 2 {
+			t.Errorf("clients: %+v", got.Clients)
+		}
+		if r := got.Clients[1].Refused; len(r) != 2 || r[0] != (admin.Count{Name: "not_own", Count: 3}) {
+			t.Errorf("refused: %+v", r)
+		}
+		if len(got.SMSCs) != 1 || got.SMSCs[0] != (admin.SMSCFigures{SMSC: "main", Accepted: 30, Failed: 2, Throttled: 5}) {
+			t.Errorf("smscs: %+v", got.SMSCs)
+		}
+		if len(got.Binds) != 1 || got.Binds[0].Ended != 3 || got.Binds[0].AnswerP99 < 0.01 || got.Binds[0].AnswerP99 > 0.1 {
+			t.Errorf("binds: %+v", got.Binds)
+		}
+		time.Sleep(61 * time.Second)
+		synctest.Wait()
+		got = history.Tables()
+		if got.Binds[0].AnswerP99 != 0 || got.Clients[0].PerS != 0 {
+			t.Errorf("a minute without messages: %+v, %+v", got.Binds, got.Clients)
+		}
+	})
+}
+
+// Without a password the page is for this host, and for who shows a certificate.
+func TestWhoMayLookWithoutAPassword(t *testing.T) {
+	s, _, _ := newPage(&verbs{}, "")
+	for peer, want := range map[string]int{"127.0.0.1:1": 200, "[::1]:1": 200, "[::ffff:127.0.0.1]:1": 200, "@": 200, "": 200, "nonsense": 403, "192.0.2.1:1": 403, "[2001:db8::1]:1": 403} {
+		from := func(r *http.Request) { r.RemoteAddr = peer }
+		for _, path := range []string{"/status", "/status/status.js", "/status/trace?query=x"} {
+			if w := ask(s, "GET", path, from); w.Code != want {
+				t.Errorf("%s from %s: %d, want %d", path, peer, w.Code, want)
+			}
+		}
+		if w := ask(s, "GET", "/metrics", from); w.Code != 200 {
+			t.Errorf("metrics from %s: %d", peer, w.Code)
+		}
+	}
+	certified := func(r *http.Request) {
+		r.RemoteAddr, r.TLS = "192.0.2.1:1", &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{}}}
+	}
+	if w := ask(s, "GET", "/status", certified); w.Code != 200 {
+		t.Errorf("with a certificate: %d", w.Code)
+	}
+	protected, _, _ := newPage(&verbs{}, "correct horse battery")
+	if w := ask(protected, "GET", "/status"); w.Code != http.StatusUnauthorized {
+		t.Errorf("from this host, where there is a password: %d", w.Code)
 	}
 }

@@ -1,15 +1,19 @@
-// Package admin is the operator's side of the daemon over HTTP: is it alive, is it ready and if not why not, and its
-// metrics. It has a listener of its own and no authentication: let only the operator's own systems reach it.
+// Package admin is the operator's side of the daemon: over HTTP whether it is alive, whether it is ready and if not why not, its metrics and
+// a status page, and over a unix socket the operator's verbs. The HTTP listener is for the operator's own systems: it asks for certificates
+// where it is told to, and the page for a password.
 package admin
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,9 +23,16 @@ import (
 
 // Config is where the admin listener is: [admin].
 type Config struct {
-	Control  string   `toml:"control" comment:"Path of the unix socket by which otpgw reload, status, trace and the like reach the daemon; root and the daemon's user may use it. Empty: there is none." reload:"restart"`
-	Listen   string   `toml:"listen" comment:"host:port of health, readiness, metrics and status page. Only the page asks for a password: keep it on loopback or a management network." reload:"restart"`
-	Password Password `toml:"password" comment:"Password of the status page as file:PATH, cred:NAME or env:NAME, for any user name, 12 characters at least. Empty: the page is for all who reach it, and nothing can be changed from it." reload:"restart"`
+	Control string `toml:"control" comment:"Path of the unix socket by which otpgw reload, status, trace and the like reach the daemon; root and the daemon's user may use it. Empty: there is none." reload:"restart"`
+	Listen  string `toml:"listen" comment:"host:port of health, readiness, metrics and status page. Only the page asks for a password: keep it on loopback or a management network." reload:"restart"`
+
+	TLSCert     string `toml:"tls_cert" comment:"PEM file of the certificate that the admin listener shows, with those between it and the root. Empty: plain HTTP." reload:"restart"`
+	TLSKey      string `toml:"tls_key" comment:"PEM file of its private key." reload:"restart"`
+	TLSClientCA string `toml:"tls_client_ca" comment:"PEM file of the certificates that issue those of who may use the admin listener, Prometheus and probes included. Empty: no certificate is asked for." reload:"restart"`
+
+	Password Password `toml:"password" comment:"Password of the status page as file:PATH, cred:NAME or env:NAME, for any user name, 12 characters at least. Empty: nothing can be changed from the page and, without view_password and tls_client_ca, it is shown on this host only." reload:"restart"`
+
+	ViewPassword Password `toml:"view_password" comment:"Password, likewise, of those who may look at the status page and change nothing." reload:"restart"`
 }
 
 // DefaultConfig listens on loopback.
@@ -38,7 +49,37 @@ func (c Config) Validate() error {
 	if len(c.Control) > 100 {
 		errs = append(errs, fmt.Errorf("control = %q: must have at most 100 octets, as the path of a socket", c.Control))
 	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		errs = append(errs, errors.New("tls_key: goes with tls_cert, neither without the other"))
+	}
+	if c.TLSClientCA != "" && c.TLSCert == "" {
+		errs = append(errs, fmt.Errorf("tls_client_ca = %q: needs tls_cert", c.TLSClientCA))
+	}
 	return errors.Join(errs...)
+}
+
+// TLS is what the listener speaks, nil for plain HTTP. The error begins with the key whose file cannot be used.
+func (c Config) TLS() (*tls.Config, error) {
+	if c.TLSCert == "" {
+		return nil, nil
+	}
+	identity, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("tls_cert = %q: %w", c.TLSCert, err)
+	}
+	out := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{identity}, NextProtos: []string{"http/1.1"}}
+	if c.TLSClientCA == "" {
+		return out, nil
+	}
+	text, err := os.ReadFile(c.TLSClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("tls_client_ca = %q: %w", c.TLSClientCA, err)
+	}
+	out.ClientCAs, out.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+	if !out.ClientCAs.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("tls_client_ca = %q: holds no certificate in PEM", c.TLSClientCA)
+	}
+	return out, nil
 }
 
 // A Check is one part that has to be ready for the daemon to be. Ready is nil or says in one line why not, without

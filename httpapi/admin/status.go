@@ -4,15 +4,69 @@ import "time"
 
 // A Status is what the daemon is at, for the operator: neither secrets nor numbers are in it.
 type Status struct {
-	Version string    `json:"version"`
-	State   string    `json:"state"` // "running", "paused" (no new codes) or "draining"
-	Started time.Time `json:"started"`
-	Ready   bool      `json:"ready"`
-	Failing []Failing `json:"failing,omitempty"` // why it is not ready
-	Config  Loaded    `json:"config"`
-	Level   string    `json:"logLevel"`
-	Binds   []Bind    `json:"binds"`
-	Stopped []string  `json:"stoppedSmscs,omitempty"` // accounts that were stopped by hand
+	Version string         `json:"version"`
+	State   string         `json:"state"` // "running", "paused" (no new codes) or "draining"
+	Started time.Time      `json:"started"`
+	Ready   bool           `json:"ready"`
+	Failing []Failing      `json:"failing,omitempty"` // why it is not ready
+	Config  Loaded         `json:"config"`
+	Level   string         `json:"logLevel"`
+	Binds   []Bind         `json:"binds"`
+	Stopped []string       `json:"stoppedSmscs,omitempty"` // accounts that were stopped by hand
+	Clients []ClientStatus `json:"clients"`
+	Auth    Auth           `json:"auth"`
+	Store   Store          `json:"store"`
+	Events  []Event        `json:"events"`           // the latest changes of state, the newest first
+	Tables  *Tables        `json:"tables,omitempty"` // what was counted, up to a second ago
+}
+
+// A ClientStatus is one that is configured.
+type ClientStatus struct {
+	ID       string  `json:"id"`
+	Enabled  bool    `json:"enabled"`
+	Rate     float64 `json:"rate"`     // requests a second; 0: no limit
+	DayLimit int     `json:"dayLimit"` // codes within 24 hours; 0: no limit
+}
+
+// Auth is what clients and the API show each other.
+type Auth struct {
+	Tokens     int       `json:"tokens"`               // of the token file
+	Expired    int       `json:"expired"`              // of them, too old
+	NextExpiry time.Time `json:"nextExpiry,omitzero"`  // of those that are not
+	Identity   time.Time `json:"certificate,omitzero"` // until when the certificate of the API is valid
+}
+
+// Store is where the codes are.
+type Store struct {
+	Dir  string `json:"dir"`
+	Size int64  `json:"size"` // octets of its files
+	Free int64  `json:"free"` // octets that its disk has left
+	Disk int64  `json:"disk"` // octets of the disk
+}
+
+// Sent is how a test code was answered, as an application would have been.
+type Sent struct {
+	ID         string `json:"authenticationId,omitempty"` // where it was sent
+	Correlator string `json:"correlator"`
+	Status     int    `json:"status"` // of HTTP
+	Code       string `json:"code,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	Detail     string `json:"detail,omitempty"`
+}
+
+// Pending is what a reload would change.
+type Pending struct {
+	File     string   `json:"file"`
+	Changes  []Change `json:"changes"`
+	Warnings []string `json:"warnings"`
+}
+
+// A Change is one key that has another value; a secret shows only that it changed.
+type Change struct {
+	Key    string `json:"key"`
+	Old    string `json:"old"`
+	New    string `json:"new"`
+	Reload string `json:"reload"` // "hot" or "restart"
 }
 
 // A Failing is one part that is not ready.

@@ -3,6 +3,7 @@ package admin
 import (
 	"container/list"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,7 +14,9 @@ type Trace struct {
 	Client     string `json:"client"`
 	Number     string `json:"number"`
 	Correlator string `json:"correlator"`
+	Parent     string `json:"traceparent,omitempty"`
 	State      string `json:"state"`
+	Delivery   string `json:"delivery,omitempty"` // state of the receipts; "" before the first
 	Steps      []Step `json:"steps"`
 }
 
@@ -52,8 +55,8 @@ func NewTraces() *Traces {
 }
 
 // Begin opens the trace of a verification. Where there are too many, the oldest goes. Of the number only a hash is kept, by which it
-// is found, and masked, by which it is shown.
-func (t *Traces) Begin(id, client, number, masked, correlator string) {
+// is found, and masked, by which it is shown. parent is a traceparent or "".
+func (t *Traces) Begin(id, client, number, masked, correlator, parent string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byID[id] != nil {
@@ -62,13 +65,17 @@ func (t *Traces) Begin(id, client, number, masked, correlator string) {
 	if t.order.Len() >= tracesKept {
 		t.drop(t.order.Front())
 	}
-	e := t.order.PushBack(&kept{number: maphash.String(t.seed, number), Trace: Trace{ID: id, Client: client, Number: masked, Correlator: correlator}})
+	e := t.order.PushBack(&kept{number: maphash.String(t.seed, number), Trace: Trace{ID: id, Client: client, Number: masked, Correlator: correlator, Parent: parent}})
 	t.byID[id] = e
 	t.name(e, correlator)
 }
 
-// Add writes down a step of a verification that was begun, under names by which it can be found as well.
-func (t *Traces) Add(id, what, detail string, names ...string) {
+// Add writes down a step of a verification that was begun, under names by which it can be found as well. A step of the zero time is
+// of now.
+func (t *Traces) Add(id string, at time.Time, what, detail string, names ...string) {
+	if at.IsZero() {
+		at = time.Now()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.byID[id]
@@ -77,7 +84,7 @@ func (t *Traces) Add(id, what, detail string, names ...string) {
 	}
 	k := e.Value.(*kept)
 	if len(k.Steps) < stepsKept {
-		k.Steps = append(k.Steps, Step{At: time.Now(), What: what, Detail: detail})
+		k.Steps = append(k.Steps, Step{At: at, What: what, Detail: detail})
 	}
 	for _, name := range names {
 		t.name(e, name)
@@ -114,9 +121,15 @@ func (t *Traces) Find(query string) (Trace, bool) {
 	if e == nil {
 		return Trace{}, false
 	}
-	found := e.Value.(*kept).Trace
-	found.Steps = append([]Step(nil), found.Steps...)
-	return found, true
+	return e.Value.(*kept).shown(), true
+}
+
+// shown is a copy, its steps in the order of their times: a receipt may have been faster than the answer that it follows.
+func (k *kept) shown() Trace {
+	t := k.Trace
+	t.Steps = slices.Clone(t.Steps)
+	slices.SortStableFunc(t.Steps, func(a, b Step) int { return a.At.Compare(b.At) })
+	return t
 }
 
 // Latest gives up to n traces of this number, newest first.
@@ -127,9 +140,7 @@ func (t *Traces) Latest(number string, n int) []Trace {
 	var all []Trace
 	for e := t.order.Back(); e != nil && len(all) < n; e = e.Prev() {
 		if k := e.Value.(*kept); k.number == hash {
-			found := k.Trace
-			found.Steps = append([]Step(nil), found.Steps...)
-			all = append(all, found)
+			all = append(all, k.shown())
 		}
 	}
 	return all
