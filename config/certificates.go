@@ -9,7 +9,7 @@ import (
 	"otpgw/httpapi"
 )
 
-// loadCertificates reads what http, smsc and issuer need for TLS, so that what cannot be used is found before anything is started
+// loadCertificates reads what http, smsc, issuer and sink need for TLS, so that what cannot be used is found before anything is started
 // or touched.
 func (l *loader) loadCertificates(cfg Config) {
 	const cert, key = "http.tls_cert", "http.tls_key"
@@ -24,6 +24,9 @@ func (l *loader) loadCertificates(cfg Config) {
 	l.loadAdminCertificate(cfg)
 	for i, smsc := range cfg.SMSC {
 		l.loadAuthorities(fmt.Sprintf("smsc[%d].tls_ca", i), smsc.TLSCA)
+	}
+	for i, sink := range cfg.Sinks {
+		l.loadAuthorities(fmt.Sprintf("sink[%d].ca", i), sink.CA)
 	}
 	for i, issuer := range cfg.Issuers {
 		l.loadAuthorities(fmt.Sprintf("issuer[%d].ca", i), issuer.CA)

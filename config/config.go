@@ -10,6 +10,7 @@ import (
 
 	"otpgw/httpapi"
 	"otpgw/httpapi/admin"
+	"otpgw/httpapi/callbacks"
 	"otpgw/httpapi/numbers"
 	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
@@ -32,6 +33,7 @@ type Config struct {
 	Issuers     []tokens.Config      `toml:"issuer" optional:"true" comment:"Whose access tokens are taken besides those of the file. One table for each; their names and issuers differ."`
 	Policies    []otpstore.Terms     `toml:"policy" optional:"true" comment:"What the codes of some clients are issued under, in place of [otp]. One table for each; a key that is not set has the default of [otp]."`
 	Budgets     []httpapi.Budget     `toml:"budget" optional:"true" comment:"How many codes may be sent to a part of the world. One table for each."`
+	Sinks       []callbacks.Config   `toml:"sink" optional:"true" comment:"Where clients are told what became of their verifications. One table for each."`
 	TestNumbers []httpapi.TestNumber `toml:"test_number" optional:"true" comment:"A number that nothing is sent to, where http.sandbox is true. One table for each."`
 
 	// TokenList is what the file named by Tokens.File holds. It is no key of its own.

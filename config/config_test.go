@@ -23,6 +23,14 @@ password = "file:DIR/smpp.password"
 id = "acme"
 sender = "ACME"
 `
+	wholeSink = `
+[[sink]]
+name = "main"
+url = "https://acme.example.com/events"
+clients = ["acme"]
+namespace = "com.example.otp"
+secret = "env:WEBHOOK_SECRET"
+`
 	wholeNumbers = `
 [numbers]
 own = ["+346"]

@@ -40,7 +40,7 @@ var bad = []struct {
 		`FILE:1:1: unknown key "listen" ("listen" belongs under [http] or [admin])`,
 	}},
 	{"key of none", "frobnicate = 1\n" + whole, []string{
-		`FILE:1:1: unknown key "frobnicate" (known are store, otp, http, admin, numbers, tokens, log, smsc, client, issuer, policy, budget, test_number)`,
+		`FILE:1:1: unknown key "frobnicate" (known are store, otp, http, admin, numbers, tokens, log, smsc, client, issuer, policy, budget, sink, test_number)`,
 	}},
 	{"unknown table, once", "[opt]\nttl = 1\nlength = 2\n[opt.more]\nx = 1\n" + whole, []string{
 		`FILE:1:1: unknown key "opt" (did you mean "otp"?)`,
@@ -164,6 +164,20 @@ level = ["info"]
 		`FILE:2:1: http.tls_cert: DIR/smpp.password: …`,
 		`FILE:20:1: smsc[0].tls_ca = "DIR/tokens.toml": holds no certificate in PEM`,
 	}},
+	{"sinks", whole + wholeSink + "ca = \"DIR/tokens.toml\"\n" + wholeSink + "retry_for = \"48h\"\n", []string{
+		`FILE:24:1: sink[0].ca = "DIR/tokens.toml": holds no certificate in PEM`,
+		`FILE:27:1: sink[1].name = "main": is that of sink[0] too`,
+		`FILE:29:1: sink[1].clients: "acme" has sink[0] already`,
+		`FILE:32:1: sink[1].retry_for = "48h0m0s": must be 1m..24h`,
+	}},
+	{"sink of nobody", whole + "[[sink]]\nname = \"a b\"\nurl = \"http://10.0.0.1/\"\nclients = [\"other\"]\nevents = [\"all\"]\nnamespace = \"com\"\nsecret = \"file:DIR/smpp.password\"\n", []string{
+		`FILE:18:1: sink[0].name = "a b": must be 1 to 32 letters, digits, _ and -`,
+		`FILE:19:1: sink[0].url: must be an https URL of at most 2048 characters, or http to a loopback address, without user and fragment`,
+		`FILE:21:1: sink[0].events = "all": must be delivery or outcome`,
+		`FILE:22:1: sink[0].namespace = "com": must be a reverse domain name of yours, such as com.example.otp`,
+		`FILE:23:1: sink[0].secret = "file:DIR/smpp.password": must be whsec_ and 24 to 64 octets in base64`,
+		`warning: FILE:20:1: sink[0].clients: there is no [[client]] with id = "other"`,
+	}},
 	{"token of a client that is not there", wholeTokens + wholeNumbers + wholeSMSC, []string{
 		`DIR/tokens.toml:4:1: token[0].client = "acme": no [[client]] has that id`,
 		`warning: FILE: client: there is no [[client]]: nobody can use the API`,
@@ -226,6 +240,7 @@ sender = "ACME"
 func TestBadFilesNameEveryPlace(t *testing.T) {
 	for _, c := range bad {
 		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("WEBHOOK_SECRET", webhookSecret)
 			dir := folder(t)
 			_, got := check(t, dir, c.text)
 			var want []string

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"otpgw/httpapi"
+	"otpgw/httpapi/callbacks"
 	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 	"otpgw/smpp"
@@ -48,6 +49,11 @@ func examples() map[string]string {
 		"budget.name":        `"spain_hour"`,
 		"budget.prefixes":    `["+34"]`,
 		"budget.limit":       `10000`,
+		"sink.name":          `"acme"`,
+		"sink.url":           `"https://acme.example.com/otp-events"`,
+		"sink.clients":       `["acme"]`,
+		"sink.namespace":     `"com.example.otp"`,
+		"sink.secret":        `"file:/etc/otpgw/acme.webhook-secret"`,
 		"test_number.number": `"+34600000099"`,
 
 		"issuer.name":     `"idp"`,
@@ -115,6 +121,7 @@ func defaultTable(t reflect.Type) reflect.Value {
 	for _, table := range []any{
 		smpp.DefaultConfig(), httpapi.DefaultClient(), otpstore.DefaultPolicy().Terms(), httpapi.DefaultBudget(), httpapi.DefaultTestNumber(),
 		tokens.DefaultConfig(),
+		callbacks.DefaultConfig(),
 	} {
 		if reflect.TypeOf(table) == t {
 			return reflect.ValueOf(table)

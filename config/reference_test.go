@@ -29,12 +29,15 @@ func TestPackagedFileIsTheReference(t *testing.T) {
 	}
 }
 
+const webhookSecret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
 // TestReferenceLoads makes the two files that the head of the reference speaks of, and loads it: as it is, and with every
 // default taken out of its comment.
 func TestReferenceLoads(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "smpp.password", password+"\n", 0o600)
 	write(t, dir, "tokens.toml", token, 0o600)
+	write(t, dir, "acme.webhook-secret", webhookSecret, 0o600) // of a table that may be left out
 	reference := strings.ReplaceAll(config.Reference(), "/etc/otpgw/", "DIR/")
 	commented := regexp.MustCompile(`(?m)^#([a-z])`)
 	reference, optional, _ := strings.Cut(reference, "\n#[[")

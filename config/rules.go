@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"otpgw/httpapi"
+	"otpgw/httpapi/callbacks"
 	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 )
@@ -113,6 +114,8 @@ func (c Config) listFindings() []finding {
 		unique("issuer", "name", c.Issuers, func(i tokens.Config) string { return i.Name }),
 		unique("issuer", "issuer", c.Issuers, func(i tokens.Config) string { return i.Issuer }),
 		unique("policy", "name", c.Policies, func(p otpstore.Terms) string { return p.Name }),
+		unique("sink", "name", c.Sinks, func(s callbacks.Config) string { return s.Name }),
+		c.sinkFindings(),
 		unique("budget", "name", c.Budgets, func(b httpapi.Budget) string { return b.Name }),
 		c.referenceFindings())
 }
@@ -131,6 +134,23 @@ func unique[T any](list, key string, tables []T, name func(T) string) []finding 
 			all = append(all, finding{key: at, message: fmt.Sprintf("%s = %q: is that of %s[%d] too", at, own, list, earlier)})
 		default:
 			first[own] = i
+		}
+	}
+	return all
+}
+
+// sinkFindings wants every client to have one sink at most.
+func (c Config) sinkFindings() []finding {
+	var all []finding
+	first := map[string]int{}
+	for i, sink := range c.Sinks {
+		for _, client := range sink.Clients {
+			if earlier, twice := first[client]; twice {
+				key := fmt.Sprintf("sink[%d].clients", i)
+				all = append(all, finding{key: key, message: fmt.Sprintf("%s: %q has sink[%d] already", key, client, earlier)})
+				continue
+			}
+			first[client] = i
 		}
 	}
 	return all
@@ -258,6 +278,9 @@ func (c Config) warnings() []finding {
 	}
 	for i, b := range c.Budgets {
 		c.strangers(fmt.Sprintf("budget[%d].clients", i), b.Clients, warn)
+	}
+	for i, s := range c.Sinks {
+		c.strangers(fmt.Sprintf("sink[%d].clients", i), s.Clients, warn)
 	}
 	for i, n := range c.TestNumbers {
 		c.strangers(fmt.Sprintf("test_number[%d].clients", i), n.Clients, warn)

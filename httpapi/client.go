@@ -80,6 +80,7 @@ func (c Client) Validate() error {
 type caller struct {
 	Client
 	terms    otpstore.Terms
+	tell     otpstore.Facts
 	anyCode  string // as long as a code of terms
 	text     textRule
 	bucket   *rate.Limiter
@@ -97,7 +98,7 @@ func callers(live Live, limits [kinds]*slots, before map[string]*caller) map[str
 		}
 		text, _ := newTextRule(c) // a valid client's rule can be made
 		next := &caller{
-			Client: c, terms: live.terms(c.Policy), text: text,
+			Client: c, terms: live.terms(c.Policy), tell: live.Tell[c.ID], text: text,
 			bucket: rate.NewLimiter(limited, c.Burst), failures: new(failures),
 		}
 		for kind, all := range limits { // half of all: no client with slow bodies holds the places of every other

@@ -2,7 +2,6 @@ package httpapi_test
 
 import (
 	"context"
-	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -176,17 +175,6 @@ func TestClientThatGuessesIsSlowedDown(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestFinishedIsTold(t *testing.T) {
-	p := newPlant(t)
-	for _, verdict := range []error{nil, otpstore.ErrFailed, otpstore.ErrWrongCode, otpstore.ErrExpired, otpstore.ErrNotFound, errors.New("x")} {
-		p.codes.verify = func(context.Context, string, string, string) error { return verdict }
-		p.post(verifyPath, verifyBody)
-	}
-	if want := []string{"acme " + authID, "acme " + authID}; !reflect.DeepEqual(p.ended.all, want) {
-		t.Errorf("told %q", p.ended.all)
-	}
 }
 
 func TestBudgetConfig(t *testing.T) {

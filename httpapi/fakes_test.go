@@ -107,7 +107,6 @@ type plant struct {
 	sender    *sender
 	numbers   numbers.Config
 	directory *numbers.Directory
-	ended     told
 	steps     *told
 	reg       *prometheus.Registry
 	logged    *syncBuffer
@@ -115,7 +114,7 @@ type plant struct {
 	*httpapi.Server
 }
 
-// told is what finished or trace was told of.
+// told is what the trace was told of.
 type told struct {
 	mu  sync.Mutex // guards all
 	all []string
@@ -211,7 +210,6 @@ func newPlant(t testing.TB, change ...func(*plant)) *plant {
 	}
 	s, err := httpapi.New(p.cfg, p.live, httpapi.Parts{
 		Codes: p.codes, Sender: p.sender, Numbers: p.directory, Trace: p.steps, Audit: slog.New(slog.NewJSONHandler(p.audited, nil)),
-		Finished: func(_ context.Context, client, id string) { p.ended.add(client + " " + id) },
 	}, p.reg, log)
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,8 @@ type Live struct {
 	Authenticate Authenticate
 	TestNumbers  []TestNumber // in force with Sandbox only
 	Sandbox      bool
-	Logged       string // of which requests a line is written at level info: LoggedAll, LoggedFailures; else of faults only
+	Logged       string                    // of which requests a line is written at level info: LoggedAll, LoggedFailures; else of faults only
+	Tell         map[string]otpstore.Facts // what each client is to be told later
 }
 
 // Values of Live.Logged.

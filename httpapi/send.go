@@ -97,7 +97,7 @@ func (s *Server) sendTo(ctx context.Context, x *exchange, number, template strin
 func (s *Server) newRequest(x *exchange, number, template string) (otpstore.Request, error) {
 	r := otpstore.Request{
 		Client: x.client.ID, Number: number, Masked: phone(number).masked(), Terms: x.client.terms,
-		Budgets: x.live.budgetsFor(x.client, number),
+		Budgets: x.live.budgetsFor(x.client, number), Tell: x.client.tell,
 	}
 	if x.client.Idempotency {
 		key, p := idempotencyKey(x.request.Header)

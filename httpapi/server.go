@@ -52,10 +52,6 @@ type Numbers interface {
 	Refused(number string)
 }
 
-// Finished is told of every verification that was ended by a request: used, failed or canceled, some of them more than once. It
-// returns soon; the request's answer waits for it.
-type Finished func(ctx context.Context, client, id string)
-
 // Trace is told what happened to a verification, step by step: neither codes nor texts. number is for finding only, masked for
 // showing, parent the traceparent of the request or "", names are those by which the trace can be found besides the id. A step that
 // happened at the zero time happens now. It is called concurrently and returns at once.
@@ -64,14 +60,13 @@ type Trace interface {
 	Add(id string, at time.Time, what, detail string, names ...string)
 }
 
-// Parts are what a server stands on. Finished, Trace and Audit may be nil.
+// Parts are what a server stands on. Trace and Audit may be nil.
 type Parts struct {
-	Codes    Codes
-	Sender   Sender
-	Numbers  Numbers
-	Finished Finished
-	Trace    Trace
-	Audit    *slog.Logger // is told of what the limits against abuse refused
+	Codes   Codes
+	Sender  Sender
+	Numbers Numbers
+	Trace   Trace
+	Audit   *slog.Logger // is told of what the limits against abuse refused
 }
 
 type untraced struct{}
@@ -81,16 +76,15 @@ func (untraced) Add(string, time.Time, string, string, ...string)     {}
 
 // A Server serves the API. Its methods may be called concurrently, but Run only once.
 type Server struct {
-	cfg      Config
-	slots    [kinds]*slots
-	codes    Codes
-	sender   Sender
-	numbers  Numbers
-	finished Finished
-	trace    Trace
-	tests    testCodes
-	log      *slog.Logger
-	audit    *slog.Logger
+	cfg     Config
+	slots   [kinds]*slots
+	codes   Codes
+	sender  Sender
+	numbers Numbers
+	trace   Trace
+	tests   testCodes
+	log     *slog.Logger
+	audit   *slog.Logger
 
 	handler  *echo.Echo
 	metrics  *metrics
@@ -107,10 +101,7 @@ func New(cfg Config, live Live, parts Parts, reg prometheus.Registerer, log *slo
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	s := &Server{cfg: cfg, codes: parts.Codes, sender: parts.Sender, numbers: parts.Numbers, finished: parts.Finished, trace: parts.Trace, log: log, audit: parts.Audit}
-	if s.finished == nil {
-		s.finished = func(context.Context, string, string) {}
-	}
+	s := &Server{cfg: cfg, codes: parts.Codes, sender: parts.Sender, numbers: parts.Numbers, trace: parts.Trace, log: log, audit: parts.Audit}
 	if s.trace == nil {
 		s.trace = untraced{}
 	}

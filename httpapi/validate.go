@@ -35,18 +35,13 @@ func (s *Server) validateCode(ctx context.Context, x *exchange) error {
 		x.id = id // to be logged: a string that is no id of ours might be a secret in the wrong place
 		s.trace.Add(id, time.Time{}, "checked", verdictOf(err), x.correlator)
 	}
-	failed := errors.Is(err, otpstore.ErrFailed)
-	if wrong := failed || errors.Is(err, otpstore.ErrWrongCode); wrong || err == nil {
+	if wrong := errors.Is(err, otpstore.ErrFailed) || errors.Is(err, otpstore.ErrWrongCode); wrong || err == nil {
 		x.client.failures.count(time.Now(), wrong)
-	}
-	if failed {
-		s.finished(ctx, x.client.ID, id)
 	}
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
 	s.sender.Cancel(id) // what still waits in the SMSC is of no use any more
-	s.finished(ctx, x.client.ID, id)
 	return nil
 }
 

@@ -105,7 +105,6 @@ func (s *Server) cancelVerification(ctx context.Context, x *exchange) error {
 	if changed {
 		s.trace.Add(x.item, time.Time{}, "canceled", "by its client", x.correlator)
 		s.sender.Cancel(x.item)
-		s.finished(ctx, x.client.ID, x.item)
 	}
 	return nil
 }

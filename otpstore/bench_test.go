@@ -2,6 +2,7 @@ package otpstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -156,4 +157,63 @@ func BenchmarkOpen(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(numbers*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}
+
+// The life of a code: issued, sent, received, validated. "plain" has no client that is told, "owed" one that is told nothing, "told" one
+// that is told both facts, by calls that take no time.
+func BenchmarkTold(b *testing.B) {
+	for _, goroutines := range []int{16, 64, 256} {
+		for _, how := range []string{"plain", "owed", "told"} {
+			b.Run(fmt.Sprintf("%d/%s", goroutines, how), func(b *testing.B) {
+				s, err := otpstore.Open(otpstore.Config{Dir: b.TempDir()}, policy(), nil, quiet())
+				if err != nil {
+					b.Fatal(err)
+				}
+				var tell otpstore.Facts
+				events, told := make(chan otpstore.Event, 1<<16), new(sync.WaitGroup)
+				if how != "plain" {
+					tell = otpstore.Delivery | otpstore.Outcome
+					s.Notify(func(e otpstore.Event) {
+						if how == "told" {
+							events <- e
+						}
+					})
+				}
+				ctx, cancel := context.WithCancel(context.Background())
+				ended := make(chan error, 1)
+				go func() { ended <- s.Run(ctx) }()
+				for range 16 {
+					told.Go(func() {
+						for e := range events {
+							if _, _, err := s.Owes(ctx, e); err == nil {
+								_ = s.Told(ctx, e, func(error) {}) // fails after the end only
+							}
+						}
+					})
+				}
+				share(b, goroutines, func(n int64) {
+					number := fmt.Sprintf("+346%09d", n)
+					i, err := s.Issue(ctx, otpstore.Request{Client: client, Number: number, Terms: policy().Terms(), Tell: tell})
+					if err == nil {
+						err = s.Sent(ctx, i.ID, otpstore.SendResult{SMSC: "main", MessageIDs: []string{i.ID[:18]}})
+					}
+					if err == nil {
+						_, err = s.Delivered(ctx, otpstore.Receipt{SMSC: "main", MessageIDs: []string{i.ID[:18]}, Converted: 1, Numbers: []string{number}, State: "DELIVRD", Final: true, Delivered: true})
+					}
+					if err == nil {
+						err = s.Verify(ctx, client, i.ID, i.Code)
+					}
+					if err != nil {
+						b.Error(err)
+					}
+				})
+				close(events)
+				told.Wait()
+				cancel()
+				if err := errors.Join(<-ended, s.Close()); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+	}
 }

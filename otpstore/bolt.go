@@ -19,7 +19,7 @@ import (
 
 const (
 	boltFile    = "otp.db"
-	boltVersion = 2
+	boltVersion = 3
 	lazyWithin  = 20 * time.Millisecond // bound on the age of a job that nobody waits for
 	begunWithin = 10 * time.Second      // bound on the wait for a commit
 	quietTimes  = 3                     // so many times as long as the commits before it, what yields waits for one of its own

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The body of a record, as far as its names do not say it already: an octet with bit 0 set where a code is pending and bit 1 where one counts in a scope, the failures of each client,
+// The body of a record, as far as its names do not say it already: an octet with bit 0 set where a code is pending and bit 1 where one counts in a scope and bit 2 where something of one is still to be told, the failures of each client,
 // then the codes in the order of their ids. Figures are varints; times are microseconds, absolute first, then by their distance from the time of issue;
 // strings have their length before them. The seal, an HMAC over all before it, makes the end.
 
@@ -55,13 +55,20 @@ func (r Record) scoped() bool {
 	return ok && len(f.body) > 0 && f.body[0]&2 != 0
 }
 
+// owing reports whether something of a code in r is still to be told. The seal is not looked at.
+func (r Record) owing() bool {
+	f, ok := r.frame()
+	return ok && len(f.body) > 0 && f.body[0]&4 != 0
+}
+
 func encode(n number) Record {
 	ids := make([]Name, len(n.codes))
 	messages := make([]Name, 0, len(n.codes))
 	body := make([]byte, 0, 160*len(n.codes))
 	open := flag(slices.ContainsFunc(n.codes, func(c code) bool { return c.state == pending }))
 	counted := flag(slices.ContainsFunc(n.codes, func(c code) bool { return len(c.scopes) > 0 }))
-	body = append(body, open|counted<<1)
+	owing := flag(slices.ContainsFunc(n.codes, func(c code) bool { return c.wanted&^c.told != 0 }))
+	body = append(body, open|counted<<1|owing<<2)
 	body = binary.AppendUvarint(body, uint64(len(n.failures)))
 	for _, f := range n.failures {
 		body = appendText(body, f.client)
@@ -92,6 +99,7 @@ func encode(n number) Record {
 			body = binary.BigEndian.AppendUint64(body, s.name)
 			body = appendSpan(body, s.window)
 		}
+		body = append(body, byte(c.wanted)|byte(c.told)<<4)
 		if c.state.verifiable() {
 			body = append(body, c.mac[:]...)
 		}
@@ -168,6 +176,11 @@ func decode(r Record) (number, bool) {
 			c.terms = firstTerms(c.terms)
 		} else {
 			c.extra(&d)
+		}
+		if r[0] >= owingVersion {
+			facts := Facts(d.octet())
+			c.wanted, c.told = facts&0xf, facts>>4
+			d.bad = d.bad || c.wanted&^allFacts != 0 || c.told&^c.wanted != 0
 		}
 		if c.state.verifiable() {
 			copy(c.mac[:], d.take(len(c.mac)))

@@ -75,6 +75,8 @@ type code struct {
 	masked      string
 	key, digest Name    // of the request that asked for it; zero: it had no name
 	scopes      []scope // that it counts in
+	wanted      Facts   // that its client is to be told
+	told        Facts   // of them, those that need no more telling
 	issued      time.Time
 	submitted   time.Time
 	accepted    time.Time
@@ -436,7 +438,11 @@ func delivered(n number, r Receipt, id string) (next number, changed bool) {
 			return n, false
 		}
 		c.messages = slices.Clone(c.messages)
+		was, _ := c.delivery()
 		c.messages[m] = message{id: old.id, state: r.State, err: r.Error, final: r.Final, ok: r.Final && r.Delivered, at: r.At}
+		if is, _ := c.delivery(); is != was { // word of the delivery after UNKNOWN: what was told is told anew
+			c.told &^= Delivery
+		}
 		return n.with(i, c), true
 	}
 	return n, false

@@ -108,8 +108,9 @@ func (s *Store) deliver(ctx context.Context, o *orphan) (Match, bool, error) {
 	}
 	var found Match
 	var waits bool
-	err := s.backend.Choose(ctx, refs, func(_ time.Time, records []Record) (int, Record, bool) {
-		found, waits = Match{}, false
+	var after heard
+	err := s.backend.Choose(ctx, refs, func(now time.Time, records []Record) (int, Record, bool) {
+		found, waits, after = Match{}, false, heard{}
 		numbers := make([]number, len(records))
 		for i, r := range records {
 			var ok bool
@@ -129,11 +130,13 @@ func (s *Store) deliver(ctx context.Context, o *orphan) (Match, bool, error) {
 		if !changed {
 			return 0, nil, false
 		}
+		after = s.hears(now, n)
 		return i, s.keys.seal(n), true
 	})
 	if err != nil { // the step may still run: nothing that it writes is read
 		return Match{}, false, fmt.Errorf("record receipt: %w", err)
 	}
+	s.announce(after)
 	if found.Found {
 		s.metrics.receipts.WithLabelValues(o.outcome(found.Changed)).Inc()
 	}

@@ -36,8 +36,9 @@ func messageName(smsc, id string) (n Name) {
 }
 
 const (
-	recordVersion = 2
+	recordVersion = 3
 	firstVersion  = 1   // the oldest that is read
+	owingVersion  = 3   // the first that says what clients are to be told
 	maxCodes      = 128 // codes in one record
 	maxFailing    = 16  // clients in it whose failures are kept
 	maxScopes     = 8   // scopes that a code counts in

@@ -31,6 +31,8 @@ func sample() number {
 				{id: "0A1D"},
 			}
 		}
+		c.wanted = Facts(i) & allFacts
+		c.told = c.wanted & Facts(i>>1)
 		n.codes = append(n.codes, c)
 	}
 	return n
@@ -63,6 +65,29 @@ func TestRecordKeepsEverything(t *testing.T) {
 	}
 	if _, ok := testKeys(t, 2).open(r); ok {
 		t.Error("opened with another key")
+	}
+}
+
+// A record of the format before has no octet of facts: all else is read, and nothing is owed.
+func TestRecordOfFormat2IsRead(t *testing.T) {
+	n := sample()
+	n.codes = n.codes[:1]
+	none, both := n.codes[0], n.codes[0]
+	none.wanted, none.told = 0, 0
+	both.wanted, both.told = allFacts, Delivery
+	r, marked := encode(n.with(0, none)), encode(n.with(0, both))
+	if r.owing() || !marked.owing() || len(r) != len(marked) {
+		t.Fatalf("owing %t and %t", r.owing(), marked.owing())
+	}
+	at := len(r) - 1
+	for r[at] == marked[at] {
+		at--
+	}
+	older := slices.Delete(slices.Clone(r), at, at+1)
+	older[0] = 2
+	got, ok := decode(older)
+	if want := n.with(0, none); !ok || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %t %+v\nwant %+v", ok, got, want)
 	}
 }
 

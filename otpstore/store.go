@@ -27,6 +27,8 @@ type Store struct {
 	budgets *budgets
 	parked  *parking
 	metrics metrics
+	elapses *wheel
+	tell    func(Event) // nil: nobody is to be told
 	log     *slog.Logger
 	warn    sync.Once // of damaged records
 }
@@ -76,6 +78,7 @@ func New(b Backend, key Key, p Policy, reg prometheus.Registerer, log *slog.Logg
 		keys:    keys,
 		budgets: newBudgets(),
 		parked:  newParking(),
+		elapses: newWheel(),
 		log:     log,
 	}
 	s.metrics = newMetrics(reg, func() int { return s.parked.waiting(time.Now()) })
@@ -133,6 +136,12 @@ func (s *Store) Run(ctx context.Context) error {
 		s.sweep(ctx)
 		return nil
 	})
+	if s.tell != nil {
+		g.Go(func() error {
+			s.tellElapsed(ctx)
+			return nil
+		})
+	}
 	return g.Wait()
 }
 

@@ -66,6 +66,7 @@ type Request struct {
 	Budgets        []Budget // at most 8
 	Key            string   // the client's name of the request, "" for none
 	Digest         [32]byte // of what else is in the request
+	Tell           Facts    // what the client is to be told later
 }
 
 // Issue reserves a new code of a client for a number. The reservation is durable when it returns; one of Sent, Discard and Unknown
@@ -80,7 +81,7 @@ func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 	out := Issued{ID: name.id(), Code: newCode(alphabets[cmp.Or(r.Terms.Alphabet, digits)], r.Terms.Length)}
 	fresh := code{
 		id: name, client: r.Client, terms: r.Terms, masked: r.Masked[:min(len(r.Masked), maxMasked)],
-		mac: s.keys.code(out.ID, r.Client, out.Code),
+		mac: s.keys.code(out.ID, r.Client, out.Code), wanted: r.Tell & allFacts,
 	}
 	if r.Key != "" {
 		fresh.key, fresh.digest = s.keys.request(r.Client, r.Key), Name(r.Digest[:16])
@@ -96,7 +97,8 @@ func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 	}
 	index := s.keys.number(r.Number)
 	var verdict error
-	err := s.backend.Update(ctx, Ref{ByNumber, index}, s.rule(func(now time.Time, n number) (number, bool) {
+	var after heard
+	err := s.backend.Update(ctx, Ref{ByNumber, index}, s.hear(&after, func(now time.Time, n number) (number, bool) {
 		n.index = index
 		next, earlier, err := issue(now, p, n, fresh)
 		if verdict = err; err != nil {
@@ -113,6 +115,7 @@ func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 	if err != nil { // it may be kept: what was counted stays
 		return Issued{}, fmt.Errorf("reserve code: %w", err)
 	}
+	s.announce(after)
 	if verdict != nil || out.Replayed {
 		s.budgets.giveBack(taken, fresh.scopes)
 	}
@@ -142,13 +145,15 @@ func (s *Store) Cancel(ctx context.Context, client, id string) (changed bool, er
 		return false, ErrNotFound
 	}
 	var verdict error
-	err = s.backend.Update(ctx, Ref{ByID, name}, s.rule(func(now time.Time, n number) (number, bool) {
+	var after heard
+	err = s.backend.Update(ctx, Ref{ByID, name}, s.hear(&after, func(now time.Time, n number) (number, bool) {
 		n, changed, verdict = cancel(now, n, client, name)
 		return n, changed
 	}))
 	if err != nil {
 		return false, fmt.Errorf("cancel: %w", err)
 	}
+	s.announce(after)
 	if changed {
 		s.metrics.codes.WithLabelValues("canceled").Inc()
 	}
@@ -244,12 +249,14 @@ func (s *Store) record(ctx context.Context, id string, durably bool, rule func(t
 	}
 	var found bool
 	var outcome string
-	step := s.rule(func(now time.Time, n number) (number, bool) {
+	var after heard
+	step := s.hear(&after, func(now time.Time, n number) (number, bool) {
 		found = n.find(name) >= 0
 		n, outcome = rule(now, n, name)
 		return n, outcome != ""
 	})
 	done := func() {
+		s.announce(after)
 		if outcome == "" {
 			return
 		}
@@ -295,13 +302,15 @@ func (s *Store) Verify(ctx context.Context, client, id, code string) error {
 	}
 	mac := s.keys.code(id, client, canonical(code))
 	var verdict error
-	err := s.backend.Update(ctx, Ref{ByID, name}, s.rule(func(now time.Time, n number) (next number, changed bool) {
+	var after heard
+	err := s.backend.Update(ctx, Ref{ByID, name}, s.hear(&after, func(now time.Time, n number) (next number, changed bool) {
 		next, changed, verdict = verify(now, n, client, name, mac)
 		return next, changed
 	}))
 	if err != nil {
 		return fmt.Errorf("verify code: %w", err)
 	}
+	s.announce(after)
 	s.metrics.codes.WithLabelValues(outcomeOf(verdict)).Inc()
 	return verdict
 }

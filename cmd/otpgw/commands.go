@@ -40,6 +40,7 @@ func newRootCommand(reload <-chan os.Signal) *cobra.Command {
 		newConfigCommand(),
 		newTokenCommand(),
 		newSMPPCommand(),
+		newCallbackCommand(),
 		newVersionCommand(),
 	)
 	root.AddCommand(operateCommands()...)

@@ -20,6 +20,7 @@ import (
 	"otpgw/config"
 	"otpgw/httpapi"
 	"otpgw/httpapi/admin"
+	"otpgw/httpapi/callbacks"
 	"otpgw/httpapi/numbers"
 	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
@@ -51,6 +52,7 @@ type daemon struct {
 	loaded    admin.Loaded
 
 	store         *otpstore.Store
+	callbacks     *callbacks.Callbacks
 	numbers       *numbers.Directory
 	tokens        *tokens.Verifier
 	pool          *smpp.Pool
@@ -111,6 +113,12 @@ func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *da
 	if d.store, err = otpstore.Open(cfg.Store, cfg.OTP, registry, component(log, "otpstore")); err != nil {
 		return nil, err
 	}
+	sinks, err := callbacks.Prepare(cfg.Sinks)
+	if err != nil {
+		return nil, err
+	}
+	d.callbacks = callbacks.New(owed{d.store}, sinks, d.toldOf, registry, component(log, "callbacks"))
+	d.store.Notify(func(e otpstore.Event) { d.callbacks.Tell(event(e)) })
 	plan, err := numbers.Load(cfg.Numbers, nil)
 	if err != nil {
 		return nil, fmt.Errorf("numbers: %w", err)
@@ -153,6 +161,7 @@ func (d *daemon) run(ctx context.Context) error {
 	context.AfterFunc(ctx, func() { d.draining.Store(true) })
 	err := runLayers(ctx, []layer{
 		{"store", d.store.Run},
+		{"callbacks", d.callbacks.Run},
 		{"smpp", d.pool.Run},
 		{"numbers", d.numbers.Run},
 		{"tokens", d.tokens.Run},
@@ -307,6 +316,10 @@ func (d *daemon) reload(cfg config.Config) (changed, restart []string, err error
 	if err != nil {
 		return nil, nil, fmt.Errorf("log.audit: %w", err)
 	}
+	sinks, err := callbacks.Prepare(cfg.Sinks)
+	if err != nil {
+		return nil, nil, err
+	}
 	changed, _ = config.Diff(d.current, cfg)
 	_, restart = config.Diff(d.started, cfg)
 
@@ -314,6 +327,7 @@ func (d *daemon) reload(cfg config.Config) (changed, restart []string, err error
 	d.pool.Apply(accounts)
 	d.numbers.Apply(plan)
 	d.tokens.Apply(admitted)
+	d.callbacks.Apply(sinks)
 	d.api.SetLive(live(cfg, admitted))
 	d.audit.swap(reopened)
 	if identity != nil {
@@ -342,6 +356,7 @@ func live(cfg config.Config, admitted *tokens.Set) httpapi.Live {
 		TestNumbers:  cfg.TestNumbers,
 		Sandbox:      cfg.HTTP.Sandbox,
 		Logged:       cfg.Log.Requests,
+		Tell:         facts(cfg.Sinks),
 	}
 }
 

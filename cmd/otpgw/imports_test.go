@@ -10,11 +10,12 @@ import (
 // mayImport is the picture of docs/architecture.md in code: for each package, those of ours that it may import.
 // A package that is not in it does not exist.
 var mayImport = map[string][]string{
-	"otpgw/cmd/otpgw":          {"otpgw/config", "otpgw/httpapi", "otpgw/httpapi/admin", "otpgw/httpapi/numbers", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp", "otpgw/smpp/smsc"},
+	"otpgw/cmd/otpgw":          {"otpgw/config", "otpgw/httpapi", "otpgw/httpapi/admin", "otpgw/httpapi/callbacks", "otpgw/httpapi/numbers", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp", "otpgw/smpp/smsc"},
 	"otpgw/cmd/smscsim":        {"otpgw/smpp/smsc"},
-	"otpgw/config":             {"otpgw/httpapi", "otpgw/httpapi/admin", "otpgw/httpapi/numbers", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp"},
+	"otpgw/config":             {"otpgw/httpapi", "otpgw/httpapi/admin", "otpgw/httpapi/callbacks", "otpgw/httpapi/numbers", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp"},
 	"otpgw/httpapi":            {"otpgw/httpapi/numbers", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp"},
 	"otpgw/httpapi/admin":      {},
+	"otpgw/httpapi/callbacks":  {},
 	"otpgw/httpapi/numbers":    {},
 	"otpgw/httpapi/tokens":     {},
 	"otpgw/otpstore":           {},

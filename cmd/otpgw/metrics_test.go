@@ -77,6 +77,10 @@ func registered(t *testing.T, cfg config.Config) map[string]documented {
 // unseen are the types of those that come with a certificate or an issuer only; the plant has neither.
 var unseen = map[string]string{
 	"otpgw_http_certificate_expiry_timestamp_seconds": "gauge",
+	"otpgw_callback_seconds":                          "histogram",
+	"otpgw_callbacks_oldest_seconds":                  "gauge",
+	"otpgw_callbacks_pending":                         "gauge",
+	"otpgw_callbacks_stopped":                         "gauge",
 	"otpgw_token_cached":                              "gauge",
 	"otpgw_token_introspection_seconds":               "histogram",
 	"otpgw_token_issuer_ready":                        "gauge",

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +21,7 @@ import (
 //	code N otpgw …   the command ends with exit code N
 //	daemon           a daemon and its SMSC run: $CONFIG, $SOCKET, $API and $ADMIN lead to it, $TOKEN lets in
 //	edit OLD NEW     its configuration file is changed; \n is a new line
+//	receiver         $RECEIVER takes what is posted to /taken, and nothing else
 //	frozen           its SMSC answers nothing any more
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txt")
@@ -46,6 +49,17 @@ func TestScripts(t *testing.T) {
 					},
 					"edit": func(_ *testscript.TestScript, _ bool, args []string) {
 						p.replace(args[0], strings.ReplaceAll(args[1], `\n`, "\n"))
+					},
+					"receiver": func(ts *testscript.TestScript, _ bool, _ []string) {
+						server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+							if r.URL.Path == "/taken" {
+								w.WriteHeader(http.StatusNoContent)
+							} else {
+								w.WriteHeader(http.StatusTeapot)
+							}
+						}))
+						ts.Defer(server.Close)
+						ts.Setenv("RECEIVER", server.URL)
 					},
 					"frozen": func(*testscript.TestScript, bool, []string) { p.smsc.Freeze(true) },
 				},
