@@ -7,12 +7,15 @@ LDFLAGS     := -s -w -X main.version=$(VERSION)
 # The race detector needs cgo and a C compiler; CI fails without one, a bare machine is told.
 RACE        := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race,)
 FUZZTIME    ?= 5m
-CYCLES      ?= 2000
+CYCLES      ?= 10000
+CRASHES     ?= 20000
+LIVE        ?= 10000,1000000,10000000
+CROWD       ?= 1000000
 
 # The date of every file that is given away.
 EPOCH       := $(shell git log -1 --format=%ct 2>/dev/null || echo 1)
 
-.PHONY: help build demo check test packages dist bench soak fuzz clean
+.PHONY: help build demo check test packages dist bench scale soak fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -32,7 +35,7 @@ check: ## formatting, vet, staticcheck, tidy go.mod, import directions
 
 test: check build ## check, unit and race tests, conformance, end to end with the real binary
 	@if [ -z "$(RACE)" ]; then echo "NO C COMPILER: the tests run WITHOUT the race detector (apt-get install gcc)"; test "$$CI" != true; fi
-	@for p in tshark node npm bearerbox perl chromium ip tc systemd-analyze promtool prometheus dpkg-deb rpm; do command -v $$p >/dev/null || { \
+	@for p in tshark node npm bearerbox perl chromium ip tc fusermount3 systemd-analyze promtool prometheus dpkg-deb rpm; do command -v $$p >/dev/null || { \
 	  echo "$$p IS MISSING: some tests against real counterparts are SKIPPED (docs/development.md)"; test "$$CI" != true || exit 1; }; done
 	@test -f "$${XDG_CACHE_HOME:-$$HOME/.cache}/otpgw-test/debian-12.tar" || echo "NO DEBIAN TREE: the scripts of the package are NOT TESTED (sh testdata/debian/make-tree)"
 	$(GO) test $(RACE) -shuffle=on -count=1 -timeout 9m ./...
@@ -49,8 +52,13 @@ dist: ## what a release consists of in dist/: amd64 and arm64, bills of material
 bench: build ## benchmarks of every package and of the daemon over loopback
 	$(GO) test -run '^$$' -bench . -benchmem -count=1 -timeout 30m ./...
 
-soak: build fuzz ## the long forms: crash cycles and fuzzing (CYCLES=2000 FUZZTIME=5m)
-	$(GO) test -count=1 -timeout 4h -run 'TestKill|TestParallel|TestDrain|TestRestarts|TestReloads' ./cmd/otpgw -cycles $(CYCLES) -restarts 20
+scale: ## the store with many records (LIVE=10000,1000000,10000000 CROWD=1000000)
+	$(GO) test -run '^$$' -bench Designs -benchtime 1x -v -timeout 2h ./otpstore -live $(LIVE)
+	$(GO) test -run '^$$' -bench ManyRecords -benchtime 1x -v -timeout 2h ./cmd/otpgw -crowd $(CROWD) -crowd-load 1m
+
+soak: build fuzz ## the long forms: kills, power failures and fuzzing (CYCLES=10000 CRASHES=20000 FUZZTIME=5m)
+	$(GO) test -count=1 -timeout 4h -run 'TestKill|TestParallel|TestDrain|TestRestarts|TestReloads' ./cmd/otpgw -cycles $(CYCLES) -kill-within 4h -restarts 20
+	$(GO) test -count=1 -timeout 4h -run 'TestPowerLoss|TestHistories|TestThousandGuesses' -v ./otpstore -crashes $(CRASHES) -histories $(CRASHES) -repeats $(CRASHES)
 	$(GO) test -count=1 -timeout 1h -run 'TestOutage|TestReceiptFlood' -v ./cmd/otpgw -outage 2m -receipts 50000
 	$(GO) test -count=1 -timeout 1h -run 'TestChaos' -v ./smpp -messages 100000
 

@@ -12,33 +12,52 @@ import (
 	"time"
 )
 
-var cycles = flag.Int("cycles", 50, "how many times TestKillLosesNothing kills the daemon")
+var (
+	cycles     = flag.Int("cycles", 200, "how many times TestKillLosesNothing kills the daemon")
+	killWithin = flag.Duration("kill-within", 2*time.Minute, "when it has killed 50 times and this is over it stops")
+)
 
-// A sentCode is what a client holds after a 200: the id, and what the phone shows. tries is how many wrong guesses were
+// A sentCode is what a client holds after a 200: the id, and what the phone shows. wrong is how many wrong guesses were
 // answered so far; unsure how many got no answer, and may or may not have been counted.
 type sentCode struct {
-	id, number    string
-	tries, unsure int
+	id, right     string
+	wrong, unsure int
+	used          bool // answered with 204
+	unsureUse     bool
+}
+
+// An addressee is one number, and the codes that were sent to it, oldest first.
+type addressee struct {
+	number string
+	codes  []*sentCode
+	unsure bool // the last send-code got no answer: it may have replaced the code before
+}
+
+// A toll is what kills have cost.
+type toll struct {
+	lost, back, twice, older, reopened atomic.Int64
+	answers, checked, resent, usedUp   atomic.Int64 // how much was at stake
 }
 
 // TestKillLosesNothing kills the daemon under load, again and again. The list of answers is kept here, outside of the
-// store: every code that was answered with 200 must still validate, no counted try may be forgotten, no code may work
-// twice and no send limit may reopen.
+// store: every code that was answered with 200 must still validate unless a newer one replaced it, which it must; no counted try may be
+// forgotten, no code may work twice and no send limit may reopen. Every message has its receipt meanwhile.
 func TestKillLosesNothing(t *testing.T) {
-	const (
-		workers  = 8
-		maxTries = 5
-	)
+	const workers = 8
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d, %d cycles", seed, *cycles)
-	p := newPlant(t, otp("max_attempts", fmt.Sprint(maxTries)), otp("send_limit", "2"), otp("ttl", `"10m"`),
+	p := newPlant(t, otp("max_attempts", fmt.Sprint(killTries)), otp("send_limit", fmt.Sprint(killSends)), otp("ttl", `"10m"`),
 		func(c *plantConfig) { c.level = "warn"; c.sim.KeepMessages = 1 << 20 })
 	var next atomic.Int64 // number that has had no code yet
-	lost, back, twice, reopened, checked, restarts := 0, 0, 0, 0, 0, 0
+	var sum toll
+	began, done := time.Now(), 0
 	for cycle := range *cycles {
-		var mu sync.Mutex // guards held
-		var held []*sentCode
-		var used []*sentCode
+		if cycle >= 50 && time.Since(began) > *killWithin {
+			break
+		}
+		done++
+		var mu sync.Mutex // guards all
+		var all []*addressee
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
 		for w := range workers {
@@ -50,94 +69,171 @@ func TestKillLosesNothing(t *testing.T) {
 						return
 					default:
 					}
-					to := number(int(next.Add(1)))
-					a, err := p.call(http.MethodPost, "/send-code", sendBody(to), nil)
-					if err != nil || a.status != http.StatusOK {
-						if err == nil && a.status != http.StatusServiceUnavailable {
-							t.Errorf("send-code: %d %s", a.status, a.body)
-						}
-						continue
-					}
-					c := &sentCode{id: a.id, number: to}
-					right := p.codeOf(c.number)
+					a := &addressee{number: number(int(next.Add(1)))}
 					mu.Lock()
-					held = append(held, c)
+					all = append(all, a)
 					mu.Unlock()
-					for range rng.IntN(maxTries - 1) {
-						a, err := p.call(http.MethodPost, "/validate-code", validateBody(c.id, wrongFor(right)), nil)
-						if err != nil {
-							c.unsure++ // the daemon died before it answered
-							return
-						}
-						if a.code != prefixAPI+"INVALID_OTP" {
-							t.Errorf("wrong guess: %d %s", a.status, a.body)
-						}
-						c.tries++
-					}
-					if rng.IntN(4) == 0 {
-						a, err := p.call(http.MethodPost, "/validate-code", validateBody(c.id, right), nil)
-						mu.Lock()
-						if err == nil && a.status == http.StatusNoContent {
-							used = append(used, c)
-						}
-						// Used, or its use got no answer: not one of those that must validate.
-						held = slices.DeleteFunc(held, func(h *sentCode) bool { return h == c })
-						mu.Unlock()
+					if !p.useCodes(t, a, rng, &sum) {
+						return
 					}
 				}
 			})
 		}
 		rng := rand.New(rand.NewPCG(seed, uint64(cycle)))
-		<-time.After(time.Duration(20+rng.IntN(60)) * time.Millisecond) // a moment of real load
+		enough := sum.answers.Load() + 1 + rng.Int64N(50)
+		p.await("load", func() bool { return sum.answers.Load() >= enough })
 		p.kill()
 		close(stop)
 		wg.Wait()
 		p.start()
-		restarts++
 
-		for _, c := range used {
-			if a := p.validate(c.id, p.codeOf(c.number)); a.status == http.StatusNoContent {
-				twice++
-			}
+		queue := make(chan int, len(all))
+		for k := range all {
+			queue <- k
 		}
-		for k, c := range held {
-			checked++
-			right := p.codeOf(c.number)
-			if k%2 == 0 { // every second code is spent on wrong guesses: none may have been given back
-				left := 0
-				for p.validate(c.id, wrongFor(right)).code == prefixAPI+"INVALID_OTP" {
-					left++
+		close(queue)
+		for range workers {
+			wg.Go(func() {
+				for k := range queue {
+					p.checkAddressee(t, all[k], k, &sum)
 				}
-				if left > maxTries-1-c.tries {
-					back++
-				}
-				if left < maxTries-1-c.tries-c.unsure {
-					t.Errorf("a try was counted that nobody made: %d left after %d answered and %d unanswered", left, c.tries, c.unsure)
-				}
-				continue
-			}
-			if a := p.validate(c.id, right); a.status != http.StatusNoContent {
-				lost++
-				t.Logf("cycle %d: %s: %d %s", cycle, c.id, a.status, a.body)
-			}
+			})
 		}
-		if len(held) > 0 { // the limit is 2: one more is allowed, a third never
-			to := held[0].number
-			for range 2 {
-				p.post("/send-code", sendBody(to), nil)
-			}
-			if got := len(p.smsc.Messages(to)); got > 2 {
-				reopened++
-			}
+		wg.Wait()
+		if t.Failed() {
+			t.Fatalf("in cycle %d of seed %d", cycle, seed)
 		}
 	}
-	t.Logf("%d kills, %d codes checked: %d lost, %d tries given back, %d used twice, %d limits reopened",
-		restarts, checked, lost, back, twice, reopened)
-	if lost+back+twice+reopened > 0 {
+	t.Logf("%d kills, %d codes checked, %d sent after another, %d used: %d lost, %d tries given back, %d used twice, %d right although older, %d limits reopened",
+		done, sum.checked.Load(), sum.resent.Load(), sum.usedUp.Load(), sum.lost.Load(), sum.back.Load(), sum.twice.Load(), sum.older.Load(), sum.reopened.Load())
+	if sum.lost.Load()+sum.back.Load()+sum.twice.Load()+sum.older.Load()+sum.reopened.Load() > 0 {
 		t.Fail()
 	}
-	if checked < *cycles {
-		t.Errorf("only %d codes were checked: the load was no load", checked)
+	for what, n := range map[string]int64{"checked": sum.checked.Load(), "sent after another": sum.resent.Load(), "used": sum.usedUp.Load()} {
+		if n < int64(done)/2 {
+			t.Errorf("only %d codes were %s: the load was no load", n, what)
+		}
+	}
+}
+
+const (
+	killTries = 5
+	killSends = 3
+)
+
+// useCodes has codes sent to one number and brings some back, until chance ends it or the daemon is gone: then it gives false.
+func (p *plant) useCodes(t *testing.T, a *addressee, rng *rand.Rand, sum *toll) bool {
+	for n := range 1 + rng.IntN(killSends) {
+		answer, err := p.call(http.MethodPost, "/send-code", sendBody(a.number), nil)
+		switch {
+		case err != nil:
+			a.unsure = true
+			return false
+		case answer.status == http.StatusServiceUnavailable: // the SMSC is not bound yet, or its answer was not waited for
+			a.unsure = true
+			return true
+		case answer.status != http.StatusOK:
+			t.Errorf("send-code: %d %s", answer.status, answer.body)
+			return false
+		}
+		sum.answers.Add(1)
+		c := &sentCode{id: answer.id, right: p.codeOf(a.number)}
+		a.codes = append(a.codes, c)
+		if n > 0 {
+			sum.resent.Add(1)
+		}
+		for range rng.IntN(killTries - 1) {
+			answer, err := p.call(http.MethodPost, "/validate-code", validateBody(c.id, wrongFor(c.right)), nil)
+			if err != nil {
+				c.unsure++ // the daemon died before it answered
+				return false
+			}
+			if answer.code != prefixAPI+"INVALID_OTP" {
+				t.Errorf("wrong guess: %d %s", answer.status, answer.body)
+			}
+			c.wrong++
+			sum.answers.Add(1)
+		}
+		if rng.IntN(4) > 0 {
+			continue
+		}
+		for range 2 { // the second time it must be used
+			answer, err := p.call(http.MethodPost, "/validate-code", validateBody(c.id, c.right), nil)
+			switch {
+			case err != nil:
+				c.unsureUse = true
+				return false
+			case answer.status == http.StatusNoContent && c.used:
+				sum.twice.Add(1)
+			case answer.status == http.StatusNoContent:
+				c.used = true
+				sum.usedUp.Add(1)
+			case !c.used:
+				t.Errorf("right code: %d %s", answer.status, answer.body)
+			}
+		}
+	}
+	return true
+}
+
+// checkAddressee compares what is there after a kill with what was answered before it. k chooses what the code is spent on.
+func (p *plant) checkAddressee(t *testing.T, a *addressee, k int, sum *toll) {
+	post := func(path, body string) answer {
+		got, err := p.call(http.MethodPost, path, body, nil)
+		if err != nil {
+			t.Errorf("after the start: %s: %v", path, err)
+		}
+		return got
+	}
+	right := func(c *sentCode) bool {
+		return post("/validate-code", validateBody(c.id, c.right)).status == http.StatusNoContent
+	}
+	for i, c := range slices.Backward(a.codes) {
+		sum.checked.Add(1)
+		newest := i == len(a.codes)-1
+		switch {
+		case c.used:
+			if right(c) {
+				sum.twice.Add(1)
+			}
+		case !newest:
+			if right(c) {
+				sum.older.Add(1)
+				t.Logf("%s is right although %s was accepted after it", c.id, a.codes[i+1].id)
+			}
+		case c.unsureUse:
+			if once := right(c); right(c) && once {
+				sum.twice.Add(1)
+			}
+		case k%2 == 0: // every second code is spent on wrong guesses: none may have been given back
+			left := 0
+			for post("/validate-code", validateBody(c.id, wrongFor(c.right))).code == prefixAPI+"INVALID_OTP" {
+				left++
+			}
+			if left > killTries-1-c.wrong {
+				sum.back.Add(1)
+			}
+			if left < killTries-1-c.wrong-c.unsure && !a.unsure {
+				t.Errorf("a try was counted that nobody made: %d left after %d answered and %d unanswered", left, c.wrong, c.unsure)
+			}
+		default:
+			got := post("/validate-code", validateBody(c.id, c.right))
+			if got.status != http.StatusNoContent && !a.unsure {
+				sum.lost.Add(1)
+				t.Logf("%s: %d %s", c.id, got.status, got.body)
+			}
+			if got.status == http.StatusNoContent && right(c) {
+				sum.twice.Add(1)
+			}
+		}
+	}
+	if k%4 == 0 {
+		for range killSends + 1 - len(a.codes) { // one more than the limit allows
+			post("/send-code", sendBody(a.number))
+		}
+		if len(p.smsc.Messages(a.number)) > killSends {
+			sum.reopened.Add(1)
+		}
 	}
 }
 
