@@ -78,6 +78,38 @@ func TestConfigRefused(t *testing.T) {
 	}
 }
 
+func TestOriginsAndPublicURL(t *testing.T) {
+	for origin, ok := range map[string]bool{
+		"https://otp.example.com": true, "https://otp.example.com:8443": true, "http://127.0.0.1:9464": true, "http://[::1]:9464": true, "http://localhost": true,
+		"https://otp.example.com/": false, "https://otp.example.com/api": false, "otp.example.com": false, "//otp.example.com": false, "https://": false, "*": false, "null": false,
+		"https://*.example.com": false, "ftp://otp.example.com": false, "https://Otp.example.com": false, "https://u@otp.example.com": false, "https://otp.example.com:": false,
+		"https://a b": false, "https://a;script-src": false, "https://otp.example.com\n": false, "https://a?b": false, "https://a#b": false,
+	} {
+		c := httpapi.DefaultConfig()
+		c.Origins = []string{origin}
+		if err := c.Validate(); (err == nil) != ok {
+			t.Errorf("origins %q: %v", origin, err)
+		}
+		c = httpapi.DefaultConfig()
+		c.PublicURL = origin
+		if err := c.Validate(); (err == nil) != ok {
+			t.Errorf("public_url %q: %v", origin, err)
+		}
+	}
+	for _, c := range []struct{ listen, cert, public, want string }{
+		{"127.0.0.1:8080", "", "", "http://127.0.0.1:8080"},
+		{"[::1]:8443", "cert.pem", "", "https://[::1]:8443"},
+		{":8443", "cert.pem", "", "https://localhost:8443"},
+		{"0.0.0.0:https", "cert.pem", "", "https://localhost:443"},
+		{"127.0.0.1:8080", "", "https://otp.example.com", "https://otp.example.com"},
+	} {
+		cfg := httpapi.Config{Listen: c.listen, TLSCert: c.cert, PublicURL: c.public}
+		if got := cfg.Root(); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}
+
 func TestClientRefused(t *testing.T) {
 	expect(t, httpapi.Client{Rate: -1}.Validate(), "id", "sender", "rate", "burst", "text")
 	for sender, ok := range map[string]bool{

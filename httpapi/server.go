@@ -121,6 +121,9 @@ func New(cfg Config, live Live, parts Parts, reg prometheus.Registerer, log *slo
 
 	s.handler = echo.New()
 	s.handler.IPExtractor = echo.ExtractIPDirect() // nobody's X-Forwarded-For is believed
+	if len(cfg.Origins) > 0 {
+		s.handler.Pre(crossOrigin(cfg.Origins))
+	}
 	served, err := servedVersions(cfg.Versions)
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
