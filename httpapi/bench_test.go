@@ -19,13 +19,16 @@ func (n *nobody) WriteHeader(int)             {}
 
 // BenchmarkHandler is the cost of one request here: all but net/http's own, the store and the SMSC.
 func BenchmarkHandler(b *testing.B) {
-	for _, c := range []struct{ name, path, body, token, logged string }{
-		{"send-code", sendPath, sendBody, theToken, "none"},
-		{"send-code-logged", sendPath, sendBody, theToken, httpapi.LoggedAll},
-		{"validate-code", verifyPath, verifyBody, theToken, "none"},
-		{"validate-code-logged", verifyPath, verifyBody, theToken, httpapi.LoggedAll},
-		{"bad-body", sendPath, sendBody[:20], theToken, "none"},
-		{"bad-token", sendPath, sendBody, "bad", "none"},
+	for _, c := range []struct {
+		name, path, body, token, logged string
+		status                          int
+	}{
+		{"send-code", sendPath, sendBody, theToken, "none", 200},
+		{"send-code-logged", sendPath, sendBody, theToken, httpapi.LoggedAll, 200},
+		{"validate-code", verifyPath, verifyBody, theToken, "none", 204},
+		{"validate-code-logged", verifyPath, verifyBody, theToken, httpapi.LoggedAll, 204},
+		{"bad-body", sendPath, sendBody[:20], theToken, "none", 400},
+		{"bad-token", sendPath, sendBody, "bad", "none", 401},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p := newPlant(b)
@@ -33,6 +36,9 @@ func BenchmarkHandler(b *testing.B) {
 			s, err := httpapi.New(p.cfg, p.live, httpapi.Parts{Codes: p.codes, Sender: p.sender, Numbers: p.directory}, nil, slog.New(slog.NewJSONHandler(io.Discard, nil)))
 			if err != nil {
 				b.Fatal(err)
+			}
+			if a := p.post(c.path, c.body, "Authorization", "Bearer "+c.token); a.status != c.status {
+				b.Fatalf("%d %s", a.status, a.body)
 			}
 			r := request(c.path, "", "Authorization", "Bearer "+c.token)
 			reader := strings.NewReader(c.body)

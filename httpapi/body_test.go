@@ -2,15 +2,22 @@ package httpapi_test
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"otpgw/httpapi/numbers"
 	"otpgw/otpstore"
+	"otpgw/smpp"
 )
 
 // What no handler accepts, whatever the two members are called; %s stands for an object's sound beginning,
@@ -31,45 +38,136 @@ var hostile = []string{
 	"{%s}" + strings.Repeat(" ", 16<<10),
 }
 
+// places are where the versions of the API are.
+var places = []string{"v0", "v1", "v2"}
+
+// utf16of is s in UTF-16 of this order.
+func utf16of(order binary.AppendByteOrder, s string) string {
+	var b []byte
+	for _, u := range utf16.Encode([]rune(s)) {
+		b = order.AppendUint16(b, u)
+	}
+	return string(b)
+}
+
+// hostileBodies are bodies that no version accepts for an operation with these two members, each `"name":"value"`.
+func hostileBodies(first, second string) []string {
+	name := func(member string) string { return member[:strings.Index(member, ":")] }
+	value := func(member string) string { return member[strings.Index(member, ":")+1:] }
+	bodies := []string{
+		"{" + first + "}", "{" + second + "}", // one is missing
+		"{" + first + "," + second + "," + second + "}", // twice
+		"{" + first + "," + first + "," + second + "}",
+		"{" + first + "," + second + "," + name(first) + ":null}",
+		"{" + strings.ToUpper(name(first)) + ":" + value(first) + "," + second + "}", // not its name
+		"{" + first + "," + strings.ToUpper(name(second)) + ":" + value(second) + "}",
+		"{" + strings.ToLower(name(first)) + ":" + value(first) + "," + second + "}",
+		"{" + strings.Replace(first, `":`, ` ":`, 1) + "," + second + "}",
+		"{" + strings.Replace(first, `":`, "\u200b\":", 1) + "," + second + "}",
+		"{" + first + `,"x":{` + second + "}}", // not at the top
+		`{"body":{` + first + "," + second + "}}",
+	}
+	wrong := []string{"null", "0", "-0", "1e400", strings.Repeat("9", 5000), "0.1", "true", "false", "[]", "{}", `""`, "[" + value(first) + "]", "[" + value(second) + "]", `{"value":` + value(first) + "}"}
+	for _, w := range wrong {
+		bodies = append(bodies, "{"+name(first)+":"+w+","+second+"}", "{"+first+","+name(second)+":"+w+"}")
+	}
+	sound := "{" + first + "," + second + "}"
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		bodies = append(bodies, utf16of(order, sound), utf16of(order, "\ufeff"+sound))
+	}
+	for _, h := range hostile {
+		bodies = append(bodies, strings.ReplaceAll(h, "%s", first+","+second))
+	}
+	return bodies
+}
+
+// TestHostileBodies: each is 400 in every version, of a known length or not, and nothing is called.
 func TestHostileBodies(t *testing.T) {
 	p := newPlant(t, func(p *plant) {
 		p.codes = &codes{} // nothing may be called
+		p.live.Clients[0].Burst = 1 << 16
 	})
-	for _, op := range []struct{ path, first, second string }{
-		{sendPath, `"phoneNumber":"+34600000001"`, `"message":"{{code}}"`},
-		{verifyPath, `"authenticationId":"id"`, `"code":"123456"`},
-	} {
-		name := func(member string) string { return member[:strings.Index(member, ":")] }
-		value := func(member string) string { return member[strings.Index(member, ":")+1:] }
-		bodies := []string{
-			"{" + op.first + "}", "{" + op.second + "}", // one is missing
-			"{" + op.first + "," + op.second + "," + op.second + "}", // twice
-			"{" + op.first + "," + op.first + "," + op.second + "}",
-			"{" + op.first + "," + op.second + "," + name(op.first) + ":null}",
-			"{" + strings.ToUpper(name(op.first)) + ":" + value(op.first) + "," + op.second + "}", // not its name
-			"{" + op.first + "," + strings.ToUpper(name(op.second)) + ":" + value(op.second) + "}",
-			"{" + op.first + `,"x":{` + op.second + "}}", // not at the top
-		}
-		for _, wrong := range []string{"null", "0", "1e400", "true", "false", "[]", "{}", `""`, "[" + value(op.first) + "]", "[" + value(op.second) + "]"} {
-			bodies = append(bodies, "{"+name(op.first)+":"+wrong+","+op.second+"}", "{"+op.first+","+name(op.second)+":"+wrong+"}")
-		}
-		for _, h := range hostile {
-			bodies = append(bodies, strings.ReplaceAll(h, "%s", op.first+","+op.second))
-		}
-		for _, body := range bodies {
-			shown := body[:min(len(body), 120)]
-			if a := p.post(op.path, body); !a.is(400, "INVALID_ARGUMENT") {
-				t.Errorf("%s: %q: %d %s", op.path, shown, a.status, a.code)
+	for _, place := range places {
+		for path, bodies := range map[string][]string{
+			"/send-code":     hostileBodies(`"phoneNumber":"+34600000001"`, `"message":"{{code}}"`),
+			"/validate-code": hostileBodies(`"authenticationId":"id"`, `"code":"123456"`),
+		} {
+			if len(bodies) < 60 {
+				t.Errorf("only %d bodies", len(bodies))
 			}
-			r := request(op.path, body)
-			r.ContentLength = -1 // as a chunked one
-			if a := p.do(r); !a.is(400, "INVALID_ARGUMENT") {
-				t.Errorf("%s, chunked: %q: %d %s", op.path, shown, a.status, a.code)
+			path = "/one-time-password-sms/" + place + path
+			for _, body := range bodies {
+				shown := body[:min(len(body), 120)]
+				if a := p.post(path, body); !a.is(400, "INVALID_ARGUMENT") {
+					t.Errorf("%s: %q: %d %s", path, shown, a.status, a.code)
+				}
+				r := request(path, body)
+				r.ContentLength = -1 // as a chunked one
+				if a := p.do(r); !a.is(400, "INVALID_ARGUMENT") {
+					t.Errorf("%s, chunked: %q: %d %s", path, shown, a.status, a.code)
+				}
 			}
 		}
 	}
-	if n := len(hostile) + 28; n < 60 {
-		t.Errorf("only %d bodies", n)
+}
+
+// withStore stands the plant on a real store, in which the second wrong code ends a verification.
+func withStore(t *testing.T) func(*plant) {
+	t.Helper()
+	policy := otpstore.DefaultPolicy()
+	policy.MaxAttempts = 2
+	s, err := otpstore.Open(otpstore.Config{Dir: t.TempDir()}, policy, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-ended, s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return func(p *plant) {
+		p.codes = &codes{issue: s.Issue, sent: s.Sent, discard: s.Discard, unknown: s.Unknown, verify: s.Verify, lookup: s.Lookup, cancel: s.Cancel, list: s.List}
+	}
+}
+
+// TestHostileBodiesCostNoTry: with the right id and a wrong code in them, in every version, none costs one of the two tries. A wrong code
+// of good shape costs the first of them, and the right one is good afterwards.
+func TestHostileBodiesCostNoTry(t *testing.T) {
+	var text string
+	p := newPlant(t, withStore(t), func(p *plant) {
+		p.sender.send = func(_ context.Context, m smpp.Message) (smpp.Accepted, error) {
+			text = m.Text
+			return smpp.Accepted{SMSC: "smsc-a", MessageIDs: []string{"4711"}}, nil
+		}
+	})
+	for i, place := range places {
+		t.Run(place, func(t *testing.T) {
+			base := "/one-time-password-sms/" + place
+			var sent struct{ AuthenticationID string }
+			a := p.post(base+"/send-code", fmt.Sprintf(`{"phoneNumber":"+3460000000%d","message":"{{code}}"}`, i))
+			if err := json.Unmarshal([]byte(a.body), &sent); err != nil || a.status != http.StatusOK {
+				t.Fatalf("%d %s, %v", a.status, a.body, err)
+			}
+			wrong := strings.Map(func(r rune) rune { return '0' + (r-'0'+1)%10 }, text)
+			for _, body := range hostileBodies(fmt.Sprintf(`"authenticationId":%q`, sent.AuthenticationID), fmt.Sprintf(`"code":%q`, wrong)) {
+				if a := p.post(base+"/validate-code", body); !a.is(400, "INVALID_ARGUMENT") {
+					t.Errorf("%q: %d %s", body[:min(len(body), 120)], a.status, a.code)
+				}
+			}
+			check := func(code string) answer {
+				return p.post(base+"/validate-code", fmt.Sprintf(`{"authenticationId":%q,"code":%q}`, sent.AuthenticationID, code))
+			}
+			if a := check(wrong); !a.is(400, otp+"INVALID_OTP") {
+				t.Errorf("a wrong code: %d %s", a.status, a.code)
+			}
+			if a := check(text); a.status != http.StatusNoContent {
+				t.Errorf("the right code: %d %s", a.status, a.code)
+			}
+		})
 	}
 }
 
@@ -117,31 +215,44 @@ func TestPhoneNumbers(t *testing.T) {
 	}
 }
 
+// TestMessages: what has {{code}} in it and 1 to 160 code points, of whatever plane, is a message in every version.
 func TestMessages(t *testing.T) {
-	p := newPlant(t)
-	for _, c := range []struct {
+	type row struct {
 		text string
 		ok   bool
-	}{
+	}
+	rows := []row{
 		{"{{code}}", true},
 		{"{{code}}{{code}}", true},
 		{"{{{code}}}", true},
 		{"a\n{{code}}\nb", true},
-		{"{{code}}" + strings.Repeat("x", 152), true},
-		{"{{code}}" + strings.Repeat("😀", 152), true},
-		{"{{code}}" + strings.Repeat("é", 152), true},
-		{"{{code}}" + strings.Repeat("x", 153), false},
-		{"{{code}}" + strings.Repeat("😀", 153), false},
-		{"{{code}}" + strings.Repeat("\u0301", 153), false},
+		{"", false},
 		{"{{CODE}}", false},
 		{"{{ code }}", false},
 		{"{code}", false},
 		{"{{code}", false},
 		{"${code}", false},
-	} {
-		a := p.post(sendPath, fmt.Sprintf(`{"phoneNumber":%q,"message":"%s"}`, theNumber, strings.ReplaceAll(c.text, "\n", `\n`)))
-		if c.ok && a.status != 200 || !c.ok && !a.is(400, "INVALID_ARGUMENT") {
-			t.Errorf("%q: %d %s", c.text, a.status, a.code)
+		{"{{co\u0301de}}", false},
+		{"｛｛code｝｝", false},
+	}
+	// One of each plane and width that has any, and what only looks like one character: letters with marks and joined emoji.
+	for _, unit := range []string{"x", "é", "\u0301", "ي", "€", "漢", "ﬀ", "\u200d", "\ufe0f", "\U0001F600", "\U0001F3FF", "\U00020000", "\U00030000", "\U000E0100", "e\u0301", "👨\u200d👩\u200d👧", "🇪🇸"} {
+		room := (160 - 8) / utf8.RuneCountInString(unit)
+		full := "{{code}}" + strings.Repeat(unit, room)
+		full += strings.Repeat("x", 160-utf8.RuneCountInString(full))
+		rows = append(rows, row{full, true}, row{full + "x", false}, row{"{{code}}" + strings.Repeat(unit, room+1), utf8.RuneCountInString(unit)*(room+1) <= 152})
+	}
+	p := newPlant(t, func(p *plant) { p.live.Clients[0].Burst = 1 << 16 })
+	for _, place := range places {
+		for _, c := range rows {
+			message, err := json.Marshal(c.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := p.post("/one-time-password-sms/"+place+"/send-code", fmt.Sprintf(`{"phoneNumber":%q,"message":%s}`, theNumber, message))
+			if c.ok && a.status != 200 || !c.ok && !a.is(400, "INVALID_ARGUMENT") {
+				t.Errorf("%s: %q: %d %s", place, c.text, a.status, a.body)
+			}
 		}
 	}
 }

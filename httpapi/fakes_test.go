@@ -252,7 +252,11 @@ func (p *plant) do(r *http.Request) answer {
 	p.t.Helper()
 	w := httptest.NewRecorder()
 	p.Handler().ServeHTTP(w, r)
-	return check(p.t, w.Result())
+	a := check(p.t, w.Result())
+	if what := httpapi.Undescribed(p.cfg.Versions, r.Method, r.URL.Path, a.status, a.code, a.header); what != "" {
+		p.t.Errorf("%s %s: the answer is not as described: %s", r.Method, r.URL.Path, what)
+	}
+	return a
 }
 
 func (p *plant) post(path, body string, pairs ...string) answer {

@@ -22,6 +22,7 @@ import (
 	"otpgw/httpapi/admin"
 	"otpgw/httpapi/callbacks"
 	"otpgw/httpapi/numbers"
+	"otpgw/httpapi/openapi"
 	"otpgw/httpapi/tokens"
 	"otpgw/otpstore"
 	"otpgw/smpp"
@@ -143,6 +144,12 @@ func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *da
 		Password: cfg.Admin.Password, ViewPassword: cfg.Admin.ViewPassword,
 	}
 	d.admin = admin.New(d.checks(), registry, page, adminLog)
+	const documents = "/openapi/"
+	described, err := openapi.Handler(documents, cfg.HTTP.Versions, cfg.HTTP.Root(), cfg.HTTP.Origins)
+	if err != nil {
+		return nil, err
+	}
+	d.admin.Mount(documents, described)
 	return d, nil
 }
 

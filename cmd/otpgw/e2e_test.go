@@ -62,8 +62,11 @@ type plant struct {
 	http   string // host:port of the API
 	admin  string // host:port of the admin listener
 	socket string // of its control
+	base   string // path of the version that is spoken
 	token  string
 	client *http.Client
+
+	observe func(r *http.Request, path, body string, a answer) // is shown every exchange, where it is set
 
 	mu   sync.Mutex // guards what follows
 	proc *exec.Cmd
@@ -102,7 +105,7 @@ func newPlant(t testing.TB, options ...plantOption) *plant {
 	for _, o := range options {
 		o(&c)
 	}
-	p := &plant{t: t, dir: t.TempDir(), token: rand.Text(), http: freePort(t), admin: freePort(t)}
+	p := &plant{t: t, dir: t.TempDir(), base: apiPath, token: rand.Text(), http: freePort(t), admin: freePort(t)}
 	p.client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 1024}}
 	p.config = filepath.Join(p.dir, "otpgw.toml")
 	short, err := os.MkdirTemp("", "ctl") // a socket's path is short
@@ -302,7 +305,7 @@ type answer struct {
 
 // call is one request. err is the transport's: nobody answered, and the outcome is unknown.
 func (p *plant) call(method, path, body string, header http.Header) (answer, error) {
-	req, err := http.NewRequest(method, "http://"+p.http+apiPath+path, strings.NewReader(body))
+	req, err := http.NewRequest(method, "http://"+p.http+p.base+path, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
@@ -332,6 +335,9 @@ func (p *plant) call(method, path, body string, header http.Header) (answer, err
 		}
 	}
 	a.code, a.id = fields.Code, fields.AuthenticationID
+	if p.observe != nil {
+		p.observe(req, path, body, a)
+	}
 	return a, nil
 }
 

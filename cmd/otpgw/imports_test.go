@@ -10,13 +10,15 @@ import (
 // mayImport is the picture of docs/architecture.md in code: for each package, those of ours that it may import.
 // A package that is not in it does not exist.
 var mayImport = map[string][]string{
-	"otpgw/cmd/otpgw":          {"otpgw/config", "otpgw/httpapi", "otpgw/httpapi/admin", "otpgw/httpapi/callbacks", "otpgw/httpapi/numbers", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp", "otpgw/smpp/smsc"},
+	"otpgw/cmd/otpgw":          {"otpgw/config", "otpgw/httpapi", "otpgw/httpapi/admin", "otpgw/httpapi/callbacks", "otpgw/httpapi/numbers", "otpgw/httpapi/openapi", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp", "otpgw/smpp/smsc"},
 	"otpgw/cmd/smscsim":        {"otpgw/smpp/smsc"},
 	"otpgw/config":             {"otpgw/httpapi", "otpgw/httpapi/admin", "otpgw/httpapi/callbacks", "otpgw/httpapi/numbers", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp"},
+	"otpgw/docs/examples/go":   {},
 	"otpgw/httpapi":            {"otpgw/httpapi/numbers", "otpgw/httpapi/tokens", "otpgw/otpstore", "otpgw/smpp"},
 	"otpgw/httpapi/admin":      {},
 	"otpgw/httpapi/callbacks":  {},
 	"otpgw/httpapi/numbers":    {},
+	"otpgw/httpapi/openapi":    {},
 	"otpgw/httpapi/tokens":     {},
 	"otpgw/otpstore":           {},
 	"otpgw/otpstore/losefs":    {},
@@ -41,6 +43,8 @@ var onlyImporter = map[string]string{
 	"github.com/golang-jwt/jwt/v5":   "otpgw/httpapi/tokens",
 	"github.com/MicahParks/jwkset":   "otpgw/httpapi/tokens",
 	"github.com/hanwen/go-fuse":      "otpgw/otpstore/losefs",
+	"github.com/swaggest/swgui":      "otpgw/httpapi/openapi",
+	"go.yaml.in/yaml":                "otpgw/httpapi/openapi",
 }
 
 func goList(t *testing.T, format string) []string {

@@ -34,7 +34,7 @@ running daemon. What to do when an alert fires is in [operations.md](operations.
 type documented struct{ name, kind, labels, help string }
 
 // The form that a prometheus.Desc prints itself in.
-var described = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "((?:[^"\\]|\\.)*)", (?:unit: "[^"]*", )?constLabels: \{([^}]*)\}, variableLabels: \{([^}]*)\}\}$`)
+var describedMetric = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "((?:[^"\\]|\\.)*)", (?:unit: "[^"]*", )?constLabels: \{([^}]*)\}, variableLabels: \{([^}]*)\}\}$`)
 
 // registered are the metrics of a daemon, each once, whether it has been counted or not.
 func registered(t *testing.T, cfg config.Config) map[string]documented {
@@ -55,9 +55,9 @@ func registered(t *testing.T, cfg config.Config) map[string]documented {
 	}()
 	all := map[string]documented{}
 	for desc := range descriptions {
-		part := described.FindStringSubmatch(desc.String())
+		part := describedMetric.FindStringSubmatch(desc.String())
 		if part == nil {
-			t.Fatalf("%v is described in a way that is not known", desc)
+			t.Fatalf("%v is describedMetric in a way that is not known", desc)
 		}
 		name := part[1]
 		if !strings.HasPrefix(name, "otpgw_") {
@@ -67,7 +67,7 @@ func registered(t *testing.T, cfg config.Config) map[string]documented {
 		slices.Sort(labels)
 		row := documented{name: name, labels: strings.Join(labels, ", "), help: strings.ReplaceAll(part[2], `\"`, `"`)}
 		if before, again := all[name]; again && before != row {
-			t.Errorf("%s is described as %v and as %v", name, before, row)
+			t.Errorf("%s is describedMetric as %v and as %v", name, before, row)
 		}
 		all[name] = row
 	}
