@@ -2,6 +2,7 @@ package otpstore
 
 import (
 	"context"
+	"encoding/hex"
 	"time"
 )
 
@@ -33,17 +34,25 @@ type Choice func(now time.Time, records []Record) (i int, next Record, changed b
 // A KeyID tells keys apart without giving them away.
 type KeyID [8]byte
 
+// String is the id in hexadecimal.
+func (id KeyID) String() string { return hex.EncodeToString(id[:]) }
+
 // A Backend keeps the records of numbers and makes each step atomic and durable. At most one record knows a number or an id.
 //
 // All methods are safe for concurrent use. Steps on one record, by Update, Choose, Note or Sweep, take effect one after the other, each
 // on the result of the one before; a step that Note took is before every step that begins its Update or Note later. The time
-// given to a step is the backend's own clock in UTC, to the microsecond.
+// given to a step is that of Now. A backend that has little room left may refuse every Update by number, by which records come into being,
+// with ErrFull, and goes on with the rest.
 //
 // A backend that cannot tell what became of a write gives ErrUnavailable. One that failed to write refuses all later work with
 // ErrUnavailable, and Run returns the cause.
 type Backend interface {
-	// Claim gives the id of the key under which the records are sealed; the first call for a store sets it, durably.
-	Claim(ctx context.Context, id KeyID) (KeyID, error)
+	// Claim gives the id of the key that the store was claimed with last. Where that is one of ids, or there was none, the first
+	// of ids takes its place, durably, and is given. ids must not be empty.
+	Claim(ctx context.Context, ids []KeyID) (KeyID, error)
+
+	// Lost gives when the backend began anew because what it held before was lost, or the zero time.
+	Lost() time.Time
 
 	// Scan applies step to every record left by processes that have ended, durably. It is called once, before Run and
 	// before every other method but Claim. Steps may run concurrently, each on a record of its own.
@@ -73,8 +82,15 @@ type Backend interface {
 	// other method; a record that changes meanwhile is seen once, as it was or as it is, or not at all. r is valid during the call only.
 	Page(ctx context.Context, from Name, limit int, visit func(r Record) bool) (more bool, err error)
 
+	// Now is the backend's clock, in UTC, to the microsecond. It never goes back, not even over a restart, and never runs slower
+	// than time does.
+	Now() time.Time
+
 	// Ready gives nil when Update can be expected to succeed, else why not.
 	Ready() error
+
+	// Trouble says what an operator should know, a line each, though work goes on.
+	Trouble() []string
 
 	// Run does the backend's work until ctx ends; then it finishes what was taken on, refuses the rest and returns nil.
 	// Update, Choose, Note and Sweep wait for Run to begin. It is called once.

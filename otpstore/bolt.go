@@ -9,7 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,16 +23,10 @@ import (
 const (
 	boltFile    = "otp.db"
 	boltVersion = 3
+	headVersion = 3                     // the first whose file has a head
 	lazyWithin  = 20 * time.Millisecond // bound on the age of a job that nobody waits for
 	begunWithin = 10 * time.Second      // bound on the wait for a commit
 	quietTimes  = 3                     // so many times as long as the commits before it, what yields waits for one of its own
-)
-
-var (
-	metaBucket    = []byte("meta")
-	numbersBucket = []byte("numbers")
-	versionKey    = []byte("version")
-	keyIDKey      = []byte("key")
 )
 
 // Bolt is the backend for one machine: one bbolt file.
@@ -39,16 +36,35 @@ var (
 // queued, runs the steps in order in one transaction and commits once.
 type Bolt struct {
 	db      *bbolt.DB
+	head    head // as committed last; owned by whoever may write
+	lost    time.Time
+	scanned bool
+	used    int64 // octets of the file, free pages among them
+	room    *room
+	clock   *timekeeper
 	index   *index
 	queue   *queue
-	metrics boltMetrics
+	metrics *boltMetrics
 	running atomic.Bool
+	broken  atomic.Bool           // bbolt panicked: it may hold its locks, and is left alone
+	panics  chan error            // of readers
 	commit  func(*bbolt.Tx) error // replaced by tests of failing disks
 }
 
 // OpenBolt opens the store in dir and creates directory and file where they are missing. The error wraps ErrInUse, ErrNewer or
 // ErrCorrupt where that is the reason.
 func OpenBolt(dir string, reg prometheus.Registerer) (*Bolt, error) {
+	metrics := newBoltMetrics(reg)
+	b, err := openBolt(dir, time.Time{}, metrics)
+	if err != nil {
+		return nil, err
+	}
+	metrics.of.Store(b)
+	return b, nil
+}
+
+// openBolt opens the store in dir. A file that it creates takes the place of one that was lost at the given time, if any.
+func openBolt(dir string, lost time.Time, metrics *boltMetrics) (*Bolt, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -56,24 +72,136 @@ func OpenBolt(dir string, reg prometheus.Registerer) (*Bolt, error) {
 		return nil, fmt.Errorf("store %s: %w", dir, err)
 	}
 	path := filepath.Join(dir, boltFile)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:        time.Second,
-		NoFreelistSync: true,
-		FreelistType:   bbolt.FreelistMapType,
-	})
+	b, err := openFile(path, lost, metrics)
 	if err != nil {
-		return nil, fmt.Errorf("store %s: %w", path, openError(err))
+		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
-	if err := errors.Join(prepare(db), syncDir(dir)); err != nil {
-		return nil, errors.Join(fmt.Errorf("store %s: %w", path, err), db.Close())
+	return b, nil
+}
+
+func openFile(path string, lost time.Time, metrics *boltMetrics) (*Bolt, error) {
+	sound, err := checkFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = createFile(path, lost); err == nil {
+			sound, err = checkFile(path)
+		}
 	}
-	return &Bolt{
+	if err != nil {
+		return nil, openError(err)
+	}
+	db, err := openDB(path)
+	if err != nil {
+		return nil, openError(err)
+	}
+	b := &Bolt{
 		db:      db,
 		index:   newIndex(),
 		queue:   newQueue(),
-		metrics: newBoltMetrics(reg),
+		metrics: metrics,
+		panics:  make(chan error, 1),
 		commit:  (*bbolt.Tx).Commit,
-	}, nil
+	}
+	err = db.View(func(tx *bbolt.Tx) (err error) {
+		b.head, err = readHead(tx)
+		return err
+	})
+	if err == nil {
+		b.used = sound.used
+		b.room, err = openRoom(path, b.used)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	b.lost, b.clock = b.head.lost, newTimekeeper(b.head.clock)
+	if sound.fellBack {
+		metrics.fellBack.Set(1)
+		if !b.head.closed { // else both held the same records
+			metrics.fellBack.Set(2)
+		}
+	}
+	return b, nil
+}
+
+func openDB(path string) (*bbolt.DB, error) {
+	return bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:        lockWait,
+		NoFreelistSync: true,
+		FreelistType:   bbolt.FreelistMapType,
+	})
+}
+
+// createFile makes an empty store at path. It is whole when it has its name, and name and content are on the disk.
+func createFile(path string, lost time.Time) error {
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a start that was cut off
+		return err
+	}
+	db, err := openDB(fresh)
+	if err != nil {
+		return err
+	}
+	now, _ := newTimekeeper(lost).now()
+	h := head{format: boltVersion, clock: now, lost: lost}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [...][]byte{metaBucket, numbersBucket} {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		return errors.Join(tx.Bucket(metaBucket).Put(versionKey, []byte{boltVersion}), h.put(tx))
+	})
+	if err = errors.Join(err, db.Close()); err == nil {
+		err = os.Rename(fresh, path)
+	}
+	return errors.Join(err, syncDir(filepath.Dir(path)))
+}
+
+// checkFile checks the file at path, once no other process has it open.
+func checkFile(path string) (soundness, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return soundness{}, err
+	}
+	defer f.Close()
+	for left := lockWait; ; left -= lockRetry {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return soundness{}, err
+		}
+		if left <= 0 {
+			return soundness{}, ErrInUse
+		}
+		time.Sleep(lockRetry)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return soundness{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return soundness{}, errors.New("is not a file")
+	}
+	return check(f, info.Size())
+}
+
+const (
+	lockWait  = time.Second // for another process to close the file
+	lockRetry = 50 * time.Millisecond
+)
+
+// setAside renames the store's file in dir, so that another can take its place, and gives the name that it has now.
+func setAside(dir string, now time.Time) (string, error) {
+	path := filepath.Join(dir, boltFile)
+	aside := path + ".corrupt-" + now.UTC().Format("20060102T150405Z")
+	for {
+		if _, err := os.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
+			return aside, errors.Join(os.Rename(path, aside), syncDir(dir))
+		} else if err != nil {
+			return aside, err
+		}
+		aside += "-"
+	}
 }
 
 // guarded refuses a directory in which anybody could put another store, or another key, in the place of ours.
@@ -88,93 +216,72 @@ func guarded(dir string) error {
 	return nil
 }
 
-// openError says in this package's words why bbolt did not open a file.
+// openError says in this package's words why the file was not opened.
 func openError(err error) error {
 	var path *fs.PathError
+	var link *os.LinkError
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return ErrInUse
+	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrInUse):
+		return err
 	case errors.As(err, &path): // permission, a directory, a full disk: says it all, but for the path that is said already
 		return path.Err
+	case errors.As(err, &link):
+		return link.Err
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	return fmt.Errorf("%w: %w", ErrCorrupt, err)
-}
-
-// prepare makes a new file a store, or checks that the file is one that this version reads.
-func prepare(db *bbolt.DB) error {
-	fresh, older := false, false
-	err := db.View(func(tx *bbolt.Tx) error {
-		meta, numbers := tx.Bucket(metaBucket), tx.Bucket(numbersBucket)
-		if fresh = meta == nil && numbers == nil; fresh {
-			return nil
-		}
-		if meta == nil {
-			return fmt.Errorf("%w: it has no format version", ErrCorrupt)
-		}
-		switch version := meta.Get(versionKey); {
-		case len(version) != 1 || version[0] == 0:
-			return fmt.Errorf("%w: format version %x", ErrCorrupt, version)
-		case version[0] > boltVersion:
-			return fmt.Errorf("%w: its format is %d, this version knows %d", ErrNewer, version[0], boltVersion)
-		case numbers == nil:
-			return fmt.Errorf("%w: it has no records", ErrCorrupt)
-		default:
-			older = version[0] < boltVersion
-		}
-		return nil
-	})
-	if err != nil || !fresh && !older {
-		return err
-	}
-	return db.Update(func(tx *bbolt.Tx) error {
-		meta, err := tx.CreateBucketIfNotExists(metaBucket)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.CreateBucketIfNotExists(numbersBucket); err != nil {
-			return err
-		}
-		return meta.Put(versionKey, []byte{boltVersion}) // older programs do not read what is written from now on
-	})
-}
-
-// claimed reports whether a key was ever claimed for the store.
-func (b *Bolt) claimed() (known bool, err error) {
-	err = b.db.View(func(tx *bbolt.Tx) error {
-		known = tx.Bucket(metaBucket).Get(keyIDKey) != nil
-		return nil
-	})
-	return known, err
+	return err
 }
 
 // Claim implements [Backend].
-func (b *Bolt) Claim(_ context.Context, id KeyID) (KeyID, error) {
-	known, err := b.claimed()
-	if err == nil && !known {
-		err = b.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(metaBucket).Put(keyIDKey, id[:]) })
+func (b *Bolt) Claim(_ context.Context, ids []KeyID) (KeyID, error) {
+	if held := b.head.key; held != (KeyID{}) && (held == ids[0] || !slices.Contains(ids, held)) {
+		return held, nil
 	}
-	if err == nil {
-		err = b.db.View(func(tx *bbolt.Tx) error {
-			if copy(id[:], tx.Bucket(metaBucket).Get(keyIDKey)) != len(id) {
-				return ErrCorrupt
-			}
-			return nil
-		})
+	h := b.head
+	h.key = ids[0]
+	if h.format >= headVersion { // else the scan writes it, when it knows the records
+		if err := b.db.Update(h.put); err != nil {
+			return KeyID{}, fmt.Errorf("key identifier: %w", err)
+		}
 	}
-	if err != nil {
-		return KeyID{}, fmt.Errorf("key identifier: %w", err)
+	b.head = h
+	return h.key, nil
+}
+
+// claimed reports whether a key was ever claimed for the store.
+func (b *Bolt) claimed() bool { return b.head.key != (KeyID{}) }
+
+// Lost implements [Backend].
+func (b *Bolt) Lost() time.Time { return b.lost }
+
+// Now implements [Backend].
+func (b *Bolt) Now() time.Time {
+	now, _ := b.clock.now()
+	return now
+}
+
+// Trouble implements [Backend].
+func (b *Bolt) Trouble() (list []string) {
+	if _, skew := b.clock.now(); skew.Abs() > skewAlarm {
+		list = append(list, fmt.Sprintf("the clock is off: the system's is %s from the store's, by which codes and limits run", skew.Round(time.Second)))
 	}
-	return id, nil
+	if said := b.room.trouble(); said != "" {
+		list = append(list, said)
+	}
+	return list
 }
 
 // Update implements [Backend].
 func (b *Bolt) Update(ctx context.Context, ref Ref, step Step) error {
-	return b.wait(ctx, false, func(t *table, now time.Time) (bool, error) { return t.update(now, ref, step) })
+	return b.wait(ctx, &job{grows: ref.By == ByNumber}, func(t *table, now time.Time) (bool, error) { return t.update(now, ref, step) })
 }
 
 // Choose implements [Backend].
 func (b *Bolt) Choose(ctx context.Context, refs []Ref, choice Choice) error {
-	return b.wait(ctx, true, func(t *table, now time.Time) (bool, error) { return t.choose(now, refs, choice) })
+	return b.wait(ctx, &job{yields: true}, func(t *table, now time.Time) (bool, error) { return t.choose(now, refs, choice) })
 }
 
 // Note implements [Backend].
@@ -189,7 +296,7 @@ func (b *Bolt) Note(ctx context.Context, ref Ref, step Step, done func(error)) e
 func (b *Bolt) Sweep(ctx context.Context, after Name, before time.Time, limit int, step Step) (Name, bool, error) {
 	var last Name
 	var more bool
-	err := b.wait(ctx, false, func(t *table, now time.Time) (changed bool, err error) {
+	err := b.wait(ctx, &job{}, func(t *table, now time.Time) (changed bool, err error) {
 		last, more, changed, err = t.sweep(now, after, before, limit, step)
 		return changed, err
 	})
@@ -211,7 +318,7 @@ func (b *Bolt) Page(ctx context.Context, from Name, limit int, visit func(r Reco
 		}
 		n, stopped := min(limit, pageReads), false
 		limit -= n
-		err := b.db.View(func(tx *bbolt.Tx) error {
+		err := b.view(func(tx *bbolt.Tx) error {
 			c := tx.Bucket(numbersBucket).Cursor()
 			k, v := seekBack(c, from, inclusive)
 			for ; k != nil && n > 0 && !stopped; n-- {
@@ -228,6 +335,22 @@ func (b *Bolt) Page(ctx context.Context, from Name, limit int, visit func(r Reco
 		inclusive = false
 	}
 	return more, nil
+}
+
+// view reads. A page that bbolt cannot read ends Run.
+func (b *Bolt) view(f func(*bbolt.Tx) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			b.broken.Store(true)
+			err = fmt.Errorf("%w: %v", ErrCorrupt, p)
+			select {
+			case b.panics <- err:
+			default: // one is enough
+			}
+		}
+	}()
+	return b.db.View(f)
 }
 
 // seekBack finds the last record whose key is not after from, or with the zero name the last of all.
@@ -247,9 +370,9 @@ func seekBack(c *bbolt.Cursor, from Name, inclusive bool) (k, v []byte) {
 }
 
 // wait queues a job and waits for its commit.
-func (b *Bolt) wait(ctx context.Context, yields bool, apply func(*table, time.Time) (bool, error)) error {
+func (b *Bolt) wait(ctx context.Context, j *job, apply func(*table, time.Time) (bool, error)) error {
 	outcome := make(chan error, 1)
-	j := &job{apply: apply, done: func(err error) { outcome <- err }, waited: true, yields: yields}
+	j.apply, j.done, j.waited = apply, func(err error) { outcome <- err }, true
 	if err := b.queue.put(ctx, j); err != nil {
 		return err
 	}
@@ -286,17 +409,21 @@ func (b *Bolt) Ready() error {
 func (b *Bolt) Run(ctx context.Context) error {
 	b.running.Store(true)
 	defer b.running.Store(false)
-	var quiet time.Time // until when what yields leaves the store to others
+	var quiet time.Time         // until when what yields leaves the store to others
+	debug.SetPanicOnFault(true) // for this goroutine: a file that was cut short, or a bad sector
 	for {
 		next, wait := urgentTurn, time.Duration(0)
 		select {
+		case err := <-b.panics:
+			b.fail(fmt.Errorf("%w: the store cannot be read: %w", ErrUnavailable, err))
+			return err
 		case <-b.queue.urgent:
 		case <-b.queue.polite:
 			next, wait = politeTurn, time.Until(quiet)
 		case <-b.queue.lazy:
 			next, wait = anyTurn, lazyWithin
 		case <-ctx.Done():
-			b.queue.close(fmt.Errorf("%w: shutting down", ErrUnavailable))
+			b.queue.close(errStopping)
 			return b.drain(anyTurn)
 		}
 		if wait > 0 { // someone who is in a hurry may come and share the commit
@@ -315,6 +442,8 @@ func (b *Bolt) Run(ctx context.Context) error {
 		quiet = time.Now().Add(min(quietTimes*time.Since(began), lazyWithin))
 	}
 }
+
+var errStopping = fmt.Errorf("%w: shutting down", ErrUnavailable)
 
 // drain commits one batch in its turn, and more as long as there are jobs in a hurry. In anyTurn it leaves none.
 func (b *Bolt) drain(t turn) error {
@@ -339,7 +468,23 @@ func (b *Bolt) do(batch []*job) error {
 			begun = append(begun, j)
 		}
 	}
-	err := b.transact(begun)
+	if len(begun) == 0 {
+		return nil
+	}
+	state, err := b.room.prepare(b.used, int64(b.db.Stats().FreePageN)*int64(b.db.Info().PageSize))
+	if err == nil && state != roomy {
+		begun = slices.DeleteFunc(begun, func(j *job) bool {
+			refused := j.grows || state == packed
+			if refused {
+				b.metrics.full.Inc()
+				j.done(ErrFull)
+			}
+			return refused
+		})
+	}
+	if err == nil {
+		err = b.transact(begun)
+	}
 	told := err
 	if err != nil {
 		told = fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -350,20 +495,29 @@ func (b *Bolt) do(batch []*job) error {
 	return err
 }
 
-// transact runs the jobs and commits, if any of them changed anything.
-func (b *Bolt) transact(jobs []*job) error {
+// transact runs the jobs and commits, if any of them changed anything. A panic of bbolt's, which came upon a damaged page, is an error.
+func (b *Bolt) transact(jobs []*job) (err error) {
 	if len(jobs) == 0 {
 		return nil
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			b.broken.Store(true)
+			err = fmt.Errorf("%w: %v", ErrCorrupt, p)
+		}
+	}()
 	start := time.Now()
 	tx, err := b.db.Begin(true)
 	if err != nil {
 		return err
 	}
-	t := &table{bucket: tx.Bucket(numbersBucket), index: b.index}
-	changed, now := false, clock()
+	h := b.head
+	h.clock, _ = b.clock.now()
+	h.closed = false
+	t := &table{bucket: tx.Bucket(numbersBucket), index: b.index, head: &h}
+	changed := false
 	for _, j := range jobs {
-		did, err := j.apply(t, now)
+		did, err := j.apply(t, h.clock)
 		if err != nil {
 			return errors.Join(err, tx.Rollback())
 		}
@@ -372,12 +526,30 @@ func (b *Bolt) transact(jobs []*job) error {
 	if !changed {
 		return tx.Rollback()
 	}
-	if err := b.commit(tx); err != nil {
+	if err := b.write(tx, h); err != nil {
 		return err
 	}
 	b.metrics.commit.Observe(time.Since(start).Seconds())
 	b.metrics.batch.Observe(float64(len(jobs)))
-	b.metrics.records.Set(float64(len(b.index.numbers)))
+	return nil
+}
+
+// write commits what was done in tx, with the head that speaks of it.
+func (b *Bolt) write(tx *bbolt.Tx, h head) error {
+	if err := h.put(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	if err := b.commit(tx); err != nil {
+		return err
+	}
+	b.head = h
+	if err := b.db.View(func(tx *bbolt.Tx) error {
+		b.used = tx.Size()
+		return nil
+	}); err != nil {
+		return err
+	}
+	b.metrics.records.Set(float64(h.count))
 	return nil
 }
 
@@ -395,9 +567,31 @@ func (b *Bolt) fail(reason error) {
 
 // Close implements [Backend].
 func (b *Bolt) Close() error {
+	failed := b.queue.err()
 	b.fail(fmt.Errorf("%w: closed", ErrUnavailable))
-	return b.db.Close()
+	if b.broken.Load() { // bbolt may hold its own locks: the end of the process closes the file
+		return nil
+	}
+	var err error
+	if b.scanned && !b.head.closed && (failed == nil || errors.Is(failed, errStopping)) {
+		err = b.seal()
+	}
+	return errors.Join(err, b.room.close(), b.db.Close())
 }
 
-// clock is the backend's time.
-func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+// seal makes both metas of the file speak of the same records, so that the loss of either costs nothing.
+func (b *Bolt) seal() error {
+	for range 2 {
+		h := b.head
+		h.clock, _ = b.clock.now()
+		h.closed = true
+		tx, err := b.db.Begin(true)
+		if err != nil {
+			return err
+		}
+		if err := b.write(tx, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -10,21 +10,22 @@ import (
 
 // The body of a record, as far as its names do not say it already: an octet with bit 0 set where a code is pending and bit 1 where one counts in a scope and bit 2 where something of one is still to be told, the failures of each client,
 // then the codes in the order of their ids. Figures are varints; times are microseconds, absolute first, then by their distance from the time of issue;
-// strings have their length before them. The seal, an HMAC over all before it, makes the end.
+// strings have their length before them. The id of the key and the seal, an HMAC over all before it, make the end.
 
 const (
 	sealLength  = 16
 	maxMessages = 255 // per code, 3GPP TS 23.040 §9.2.3.24.1
 )
 
-// seal writes n, which has at least one code, as a record.
+// seal writes n, which has at least one code, as a record under the newest key.
 func (k *keyring) seal(n number) Record {
-	r := encode(n)
-	sum := k.records.sum(r)
+	newest := k.keys[0]
+	r := append(encode(n), newest.id[:]...)
+	sum := newest.records.sum(r)
 	return append(r, sum[:sealLength]...)
 }
 
-// open reads a record back. False says that it is not as it was written.
+// open reads a record back. False says that it is not as it was written, or that its key is not in the ring.
 func (k *keyring) open(r Record) (number, bool) {
 	content, ok := k.unseal(r)
 	if !ok {
@@ -33,14 +34,38 @@ func (k *keyring) open(r Record) (number, bool) {
 	return decode(content)
 }
 
-// unseal gives what was sealed.
+// unseal gives what was sealed, without the id of the key.
 func (k *keyring) unseal(r Record) (Record, bool) {
-	if len(r) < sealLength {
+	id, sealed, ok := r.key()
+	if !ok {
 		return nil, false
 	}
-	content := r[:len(r)-sealLength]
-	sum := k.records.sum(content)
-	return content, hmac.Equal(sum[:sealLength], r[len(content):])
+	for _, d := range k.keys {
+		if sealed && d.id != id {
+			continue
+		}
+		content := r[:len(r)-sealLength]
+		if sum := d.records.sum(content); hmac.Equal(sum[:sealLength], r[len(content):]) {
+			if sealed {
+				content = content[:len(content)-len(id)]
+			}
+			return content, true
+		}
+	}
+	return nil, false
+}
+
+// key gives the id of the key that r says it is sealed with; named is false where it is of a version that does not say. False for ok says that
+// r is too short.
+func (r Record) key() (id KeyID, named, ok bool) {
+	named = len(r) > 0 && r[0] >= keyedVersion
+	if len(r) < sealLength || named && len(r) < sealLength+len(id) {
+		return id, named, false
+	}
+	if named {
+		copy(id[:], r[len(r)-sealLength-len(id):])
+	}
+	return id, named, true
 }
 
 // settled reports whether r, unsealed, has no code that is pending, at less cost than opening it.

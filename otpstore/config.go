@@ -10,7 +10,7 @@ import (
 // Config says where the store is. It is read once, at the start.
 type Config struct {
 	Dir string `toml:"dir" comment:"Directory of the store, created with mode 0700 where it is missing." reload:"restart"`
-	Key Key    `toml:"key" comment:"Key of the store as file:PATH, cred:NAME or env:NAME: 32 octets raw, as 64 hexadecimal digits or in base64. Empty: the file otpgw.key in dir, generated at the first start." reload:"restart"`
+	Key Key    `toml:"key" comment:"Key of the store as file:PATH, cred:NAME or env:NAME: 32 octets raw, as 64 hexadecimal digits or in base64; or several, the newest first, each in a line. Empty: the file otpgw.key in dir, generated at the first start." reload:"restart"`
 }
 
 // DefaultConfig keeps the store where a system service keeps its state.
@@ -22,8 +22,10 @@ func (c Config) Validate() error {
 	if c.Dir == "" {
 		errs = append(errs, errors.New(`dir = "": must name a directory`))
 	}
-	if n := len(c.Key); n != 0 && n != keyLength {
-		errs = append(errs, fmt.Errorf("key: must have %d octets, has %d", keyLength, n))
+	if len(c.Key) > 0 {
+		if err := c.Key.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("key: %w", err))
+		}
 	}
 	return errors.Join(errs...)
 }

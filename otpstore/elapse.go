@@ -98,9 +98,9 @@ func (s *Store) tellElapsed(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			now := clock()
+			now := s.backend.Now()
 			for id, client := range s.elapses.take(now) { // it may have ended otherwise just now: Owes knows, and since when
-				s.tell(Event{ID: id.id(), Client: client.Value(), Fact: Outcome, Name: elapsed.String(), At: now})
+				s.notify(Event{ID: id.id(), Client: client.Value(), Fact: Outcome, Name: elapsed.String(), At: now})
 			}
 		case <-ctx.Done():
 			return

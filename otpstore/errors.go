@@ -36,6 +36,8 @@ var (
 var (
 	// ErrUnavailable says that the store could not do it now. Nothing was revealed; the change may or may not be kept.
 	ErrUnavailable = errors.New("store is unavailable")
+	// ErrFull says that there is no room for another code. It is an ErrUnavailable; nothing was counted or kept.
+	ErrFull = fmt.Errorf("%w: no space left for new codes", ErrUnavailable)
 	// ErrInUse says that another process holds the store.
 	ErrInUse = errors.New("in use by another process")
 	// ErrNewer says that a newer version of this program wrote the store.

@@ -46,7 +46,11 @@ func SetVersion(path string, version byte) error {
 		return err
 	}
 	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(metaBucket).Put(versionKey, []byte{version})
+		h, err := readHead(tx)
+		if h.format = version; err == nil {
+			err = h.put(tx)
+		}
+		return errors.Join(err, tx.Bucket(metaBucket).Put(versionKey, []byte{version}))
 	}), db.Close())
 }
 
@@ -80,7 +84,7 @@ func SwapRecords(path string) error {
 	}), db.Close())
 }
 
-// FlipRecordBit changes one bit of every record in the closed file.
+// FlipRecordBit changes one bit of every record in the closed file, whose head agrees with that.
 func FlipRecordBit(path string, octet int, bit uint) error {
 	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
@@ -89,16 +93,18 @@ func FlipRecordBit(path string, octet int, bit uint) error {
 	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(numbersBucket)
 		changed := map[string][]byte{}
-		err := b.ForEach(func(k, v []byte) error {
-			v = append([]byte(nil), v...)
+		h, err := readHead(tx)
+		err = errors.Join(err, b.ForEach(func(k, old []byte) error {
+			v := append([]byte(nil), old...)
 			v[octet%len(v)] ^= 1 << (bit % 8)
 			changed[string(k)] = v
+			h.replaces(old, v)
 			return nil
-		})
+		}))
 		for k, v := range changed {
 			err = errors.Join(err, b.Put([]byte(k), v))
 		}
-		return err
+		return errors.Join(err, h.put(tx))
 	}), db.Close())
 }
 
@@ -127,7 +133,7 @@ type unsealed struct {
 func (u unsealed) believe(step Step) Step {
 	return func(now time.Time, r Record) (Record, bool) {
 		if len(r) >= sealLength {
-			sum := u.keys.records.sum(r[:len(r)-sealLength])
+			sum := u.keys.keys[0].records.sum(r[:len(r)-sealLength])
 			r = slices.Concat(r[:len(r)-sealLength], sum[:sealLength])
 		}
 		return step(now, r)
@@ -144,4 +150,81 @@ func (u unsealed) Update(ctx context.Context, ref Ref, step Step) error {
 
 func (u unsealed) Note(ctx context.Context, ref Ref, step Step, done func(error)) error {
 	return u.Bolt.Note(ctx, ref, u.believe(step), done)
+}
+
+// CheckFile checks the file at path as every opening does.
+func CheckFile(path string) error {
+	_, err := checkFile(path)
+	return err
+}
+
+// ReadAll reads and writes all that bbolt finds in the file at path.
+func ReadAll(path string) error {
+	db, err := openDB(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [...][]byte{metaBucket, numbersBucket} {
+			b := tx.Bucket(name)
+			err := b.ForEach(func(k, v []byte) error { return b.Put(append([]byte(nil), k...), append([]byte(nil), v...)) })
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}), db.Close())
+}
+
+// older writes n as format 2 had it: without the octet in each code for what is to be told, which is found by what changes with it.
+func older(n number) []byte {
+	r := encode(n)
+	var octets []int
+	for i, c := range slices.Backward(n.codes) {
+		c.wanted = Outcome
+		at := len(r) - 1
+		for told := encode(n.with(i, c)); told[at] == r[at]; {
+			at--
+		}
+		octets = append(octets, at)
+	}
+	for _, at := range octets {
+		r = slices.Delete(r, at, at+1)
+	}
+	r[0] = owingVersion - 1
+	return r
+}
+
+// MakeOlder makes the store in the closed file one of format 2, as the version before wrote it.
+func MakeOlder(path string, key Key) error {
+	ring, err := newKeyring(key)
+	if err != nil {
+		return err
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		b, meta := tx.Bucket(numbersBucket), tx.Bucket(metaBucket)
+		records := map[string][]byte{}
+		err := b.ForEach(func(k, v []byte) error {
+			content, ok := ring.unseal(Record(v))
+			if !ok {
+				return ErrCorrupt
+			}
+			n, ok := decode(content)
+			if !ok {
+				return ErrCorrupt
+			}
+			r := older(n)
+			sum := ring.keys[0].records.sum(r)
+			records[string(k)] = append(r, sum[:sealLength]...)
+			return nil
+		})
+		for k, v := range records {
+			err = errors.Join(err, b.Put([]byte(k), v))
+		}
+		return errors.Join(err, meta.Delete(headKey), meta.Put(versionKey, []byte{2}), meta.Put(keyIDKey, ring.keys[0].id[:]))
+	}), db.Close())
 }

@@ -101,7 +101,7 @@ func tell(now time.Time, n number, id Name, e Event) (number, bool) {
 // Notify makes the store call f with what becomes due to be told, once it is durable: again with each change of the number until
 // Told, so f has to know what it knows. f is called concurrently and returns at once. What a process that ended left untold is not
 // among it: see Untold. Notify is called before Run.
-func (s *Store) Notify(f func(Event)) { s.tell = f }
+func (s *Store) Notify(f func(Event)) { s.notify = f }
 
 // Untold pages through the store for what clients are still to be told, those numbers first that were sent to last, and calls visit with
 // each event until it gives false or limit records were read. next is where the following page begins, with the record at which visit gave
@@ -115,14 +115,14 @@ func (s *Store) Untold(ctx context.Context, from string, limit int, visit func(E
 	if from != "" {
 		limit++ // the record that the page before ended with is the first that is read
 	}
-	now, last, stopped := clock(), start, Name{}
+	now, last, stopped := s.backend.Now(), start, Name{}
 	more, err := s.backend.Page(ctx, start, limit, func(r Record) bool {
 		if last = r.Newest(); !r.owing() || last == start && again == (Name{}) {
 			return true
 		}
 		n, ok := s.keys.open(r)
 		if !ok {
-			s.reportDamage()
+			s.reportDamage(r)
 			return true
 		}
 		for _, c := range n.codes {
@@ -201,7 +201,7 @@ func (s *Store) hear(h *heard, f func(now time.Time, n number) (number, bool)) S
 }
 
 func (s *Store) hears(now time.Time, n number) heard {
-	if s.tell == nil {
+	if s.notify == nil {
 		return heard{}
 	}
 	for _, c := range n.codes {
@@ -217,7 +217,7 @@ func (s *Store) announce(h heard) {
 	for _, c := range h.codes {
 		s.watch(h.now, c)
 		for _, e := range c.owed(h.now) {
-			s.tell(e)
+			s.notify(e)
 		}
 	}
 }

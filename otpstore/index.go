@@ -45,10 +45,10 @@ func (x *index) replace(old, next Record) {
 			delete(x.messages, m)
 		}
 	}
+	if len(was.ids) > 0 && (!ok || was.number != is.number) {
+		delete(x.numbers, was.number)
+	}
 	if !ok {
-		if len(was.ids) > 0 {
-			delete(x.numbers, was.number)
-		}
 		return
 	}
 	key = is.newest()

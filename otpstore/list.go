@@ -33,11 +33,11 @@ func (s *Store) List(ctx context.Context, client string, o ListOptions) (List, e
 		return List{}, err
 	}
 	var out List
-	now, seen := clock(), record // seen is the last record of which all was seen
+	now, seen := s.backend.Now(), record // seen is the last record of which all was seen
 	more, err := s.backend.Page(ctx, record, listReads, func(r Record) bool {
 		n, ok := s.keys.open(r)
 		if !ok {
-			s.reportDamage()
+			s.reportDamage(r)
 			return true
 		}
 		key, last := r.Newest(), Name{}

@@ -10,7 +10,13 @@ import (
 // LookupNumber tells of the verifications of a number that are remembered, +E.164 as it was issued for, the newest first, whoever its
 // clients are, as they stand after all earlier calls. There may be none.
 func (s *Store) LookupNumber(ctx context.Context, number string) ([]Verification, error) {
-	return s.lookup(ctx, Ref{ByNumber, s.keys.number(number)}, func(code) bool { return true })
+	for _, name := range s.keys.numbers(number) { // under an older key until the record changes
+		found, err := s.lookup(ctx, Ref{ByNumber, name}, func(code) bool { return true })
+		if err != nil || len(found) > 0 {
+			return found, err
+		}
+	}
+	return nil, nil
 }
 
 // LookupMessage tells of the verifications that have a message of that id at an SMSC: one, but where the SMSC begins its ids anew.

@@ -1,6 +1,8 @@
 package otpstore
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
@@ -12,6 +14,8 @@ type metrics struct {
 	receipts *prometheus.CounterVec
 	orphans  *prometheus.CounterVec
 	damaged  prometheus.Counter
+	keyless  prometheus.Counter
+	begun    prometheus.Gauge
 	swept    prometheus.Counter
 	lost     prometheus.Counter
 }
@@ -44,6 +48,14 @@ func newMetrics(reg prometheus.Registerer, waiting func() int) metrics {
 			Name: "otpgw_store_damaged_records_total",
 			Help: "Records found to be not as they were written, and dropped.",
 		}),
+		keyless: f.NewCounter(prometheus.CounterOpts{
+			Name: "otpgw_store_keyless_records_total",
+			Help: "Records dropped because the key that they are sealed with is no longer in the ring.",
+		}),
+		begun: f.NewGauge(prometheus.GaugeOpts{
+			Name: "otpgw_store_lost_timestamp_seconds",
+			Help: "When the store was found damaged, set aside and begun anew; 0 where it never was.",
+		}),
 		swept: f.NewCounter(prometheus.CounterOpts{
 			Name: "otpgw_store_swept_records_total",
 			Help: "Records removed because nothing in them mattered any more.",
@@ -70,27 +82,60 @@ func newMetrics(reg prometheus.Registerer, waiting func() int) metrics {
 
 // boltMetrics is what the bbolt backend tells.
 type boltMetrics struct {
-	commit  prometheus.Histogram
-	batch   prometheus.Histogram
-	records prometheus.Gauge
+	commit   prometheus.Histogram
+	batch    prometheus.Histogram
+	records  prometheus.Gauge
+	full     prometheus.Counter
+	fellBack prometheus.Gauge
+	of       atomic.Pointer[Bolt] // whose figures are asked when they are wanted
 }
 
-func newBoltMetrics(reg prometheus.Registerer) boltMetrics {
+func newBoltMetrics(reg prometheus.Registerer) *boltMetrics {
 	f := promauto.With(reg)
-	return boltMetrics{
-		commit: f.NewHistogram(prometheus.HistogramOpts{
-			Name:    "otpgw_store_commit_seconds",
-			Help:    "Duration of a commit with its steps, until it is durable.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
-		}),
-		batch: f.NewHistogram(prometheus.HistogramOpts{
-			Name:    "otpgw_store_batch_size",
-			Help:    "Steps that shared a commit.",
-			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
-		}),
-		records: f.NewGauge(prometheus.GaugeOpts{
-			Name: "otpgw_store_records",
-			Help: "Numbers with a record.",
-		}),
+	m := new(boltMetrics)
+	ask := func(name, help string, figure func(*Bolt) float64) {
+		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			if b := m.of.Load(); b != nil {
+				return figure(b)
+			}
+			return 0
+		})
 	}
+	ask("otpgw_store_disk_free_bytes", "Free space of the file system that the store is on.", func(b *Bolt) float64 {
+		free, err := freeSpace(b.room.file)
+		if err != nil {
+			return 0
+		}
+		return float64(free)
+	})
+	ask("otpgw_store_room", "1 where records have room, 0 where only codes that were sent can be checked, -1 where nothing can be stored.", func(b *Bolt) float64 {
+		return 1 - float64(b.room.state.Load())
+	})
+	ask("otpgw_store_clock_skew_seconds", "By how much the system's clock is ahead of the store's, which never goes back and never leaps over a limit.", func(b *Bolt) float64 {
+		_, skew := b.clock.now()
+		return skew.Seconds()
+	})
+	m.full = f.NewCounter(prometheus.CounterOpts{
+		Name: "otpgw_store_full_total",
+		Help: "Calls refused because the disk is full.",
+	})
+	m.fellBack = f.NewGauge(prometheus.GaugeOpts{
+		Name: "otpgw_store_fell_back",
+		Help: "1 where one of the two heads of the store's file was damaged at the start and the other held the same; 2 where that may have been a commit older.",
+	})
+	m.commit = f.NewHistogram(prometheus.HistogramOpts{
+		Name:    "otpgw_store_commit_seconds",
+		Help:    "Duration of a commit with its steps, until it is durable.",
+		Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+	})
+	m.batch = f.NewHistogram(prometheus.HistogramOpts{
+		Name:    "otpgw_store_batch_size",
+		Help:    "Steps that shared a commit.",
+		Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+	})
+	m.records = f.NewGauge(prometheus.GaugeOpts{
+		Name: "otpgw_store_records",
+		Help: "Numbers with a record.",
+	})
+	return m
 }

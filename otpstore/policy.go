@@ -42,6 +42,7 @@ type number struct {
 	index    Name
 	codes    []code     // oldest first
 	failures []failures // by client, the latest last
+	damaged  bool       // all that was known of it is lost
 }
 
 // failures are the wrong codes in a row of one client, over all its codes.
@@ -74,6 +75,7 @@ type code struct {
 	terms       Terms // that it was issued under; of them only what matters later: see codec.go
 	masked      string
 	key, digest Name    // of the request that asked for it; zero: it had no name
+	olderKeys   []Name  // the request's names under older keys, of a code that is being issued
 	scopes      []scope // that it counts in
 	wanted      Facts   // that its client is to be told
 	told        Facts   // of them, those that need no more telling
@@ -255,8 +257,11 @@ func (l limit) refuses(now time.Time, codes []code) *LimitError {
 // to be said of the earlier one.
 func issue(now time.Time, p Policy, n number, c code) (next number, earlier int, err error) {
 	kept := tidy(now, p, n)
+	kept.damaged = false
 	if c.key != (Name{}) {
-		if i := slices.IndexFunc(kept.codes, func(o code) bool { return o.client == c.client && o.key == c.key }); i >= 0 {
+		if i := slices.IndexFunc(kept.codes, func(o code) bool {
+			return o.client == c.client && (o.key == c.key || slices.Contains(c.olderKeys, o.key))
+		}); i >= 0 {
 			switch old := kept.codes[i]; {
 			case old.digest != c.digest:
 				return n, -1, ErrKeyReused
@@ -295,7 +300,7 @@ func issue(now time.Time, p Policy, n number, c code) (next number, earlier int,
 			return n, -1, &LimitError{Limit: "resend_after", RetryAfter: min(wait, t.ResendAfter)}
 		}
 	}
-	c.state, c.issued = pending, now
+	c.state, c.issued, c.olderKeys = pending, now, nil
 	c.expires = now.Add(t.TTL)
 	kept.codes = append(kept.codes, c)
 	return kept, -1, nil
@@ -382,8 +387,11 @@ func lose(now time.Time, n number, id Name) (number, bool) {
 }
 
 // verify judges a code that a client brings for an id: nil, ErrWrongCode, ErrExpired, ErrFailed or ErrNotFound.
-// CAMARA OTP 1.1.1 validate-code. mac is that of the code brought; it is compared in constant time.
-func verify(now time.Time, n number, client string, id Name, mac [sha256.Size]byte) (number, bool, error) {
+// CAMARA OTP 1.1.1 validate-code. macs are those of the code brought, under each key; they are compared in constant time.
+func verify(now time.Time, n number, client string, id Name, macs ...[sha256.Size]byte) (number, bool, error) {
+	if n.damaged {
+		return n, false, ErrExpired
+	}
 	i := n.find(id)
 	if i < 0 || n.codes[i].client != client {
 		return n, false, ErrNotFound
@@ -405,7 +413,11 @@ func verify(now time.Time, n number, client string, id Name, mac [sha256.Size]by
 	if now.Before(f.lockedUntil()) {
 		return n.with(i, c.finish(locked, now)), true, ErrFailed
 	}
-	if hmac.Equal(mac[:], c.mac[:]) {
+	right := false
+	for _, mac := range macs {
+		right = hmac.Equal(mac[:], c.mac[:]) || right
+	}
+	if right {
 		return n.with(i, c.finish(used, now)).failed(now, failures{client: client}), true, nil
 	}
 	if f.over(now) {

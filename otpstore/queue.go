@@ -22,6 +22,7 @@ type job struct {
 	done   func(error) // called once, must not block; never called when the job was withdrawn
 	waited bool        // someone waits for done: no reason to delay
 	yields bool        // lets those pass that came later, but not those that came before: a receipt, which nobody looks at a clock for
+	grows  bool        // makes records where none were
 	number uint64      // in the order of their coming
 	taken  atomic.Bool // by the committer or by the caller who withdraws it, whoever is first
 }

@@ -71,12 +71,12 @@ func (s *Store) orphan(r Receipt) *orphan {
 	if r.At.IsZero() {
 		r.At = time.Now()
 	}
-	o := &orphan{Receipt: r, names: make([]Name, r.Converted), numbers: make([]Name, len(r.Numbers))}
+	o := &orphan{Receipt: r, names: make([]Name, r.Converted), numbers: make([]Name, 0, len(r.Numbers))}
 	for i := range o.names { // conversions are found by number only
 		o.names[i] = messageName(r.SMSC, r.MessageIDs[i])
 	}
-	for i, number := range r.Numbers {
-		o.numbers[i] = s.keys.number(number)
+	for _, number := range r.Numbers {
+		o.numbers = append(o.numbers, s.keys.numbers(number)...)
 	}
 	return o
 }
@@ -115,7 +115,7 @@ func (s *Store) deliver(ctx context.Context, o *orphan) (Match, bool, error) {
 		for i, r := range records {
 			var ok bool
 			if numbers[i], ok = s.keys.open(r); !ok {
-				s.reportDamage()
+				s.reportDamage(r)
 				return i, nil, true
 			}
 		}

@@ -39,6 +39,7 @@ const (
 	recordVersion = 3
 	firstVersion  = 1   // the oldest that is read
 	owingVersion  = 3   // the first that says what clients are to be told
+	keyedVersion  = 3   // the first that names its key
 	maxCodes      = 128 // codes in one record
 	maxFailing    = 16  // clients in it whose failures are kept
 	maxScopes     = 8   // scopes that a code counts in
@@ -48,6 +49,8 @@ const (
 // store reads, sealed. Nil stands for no record.
 //
 //	version (1 octet) | number (16) | count, ids (16 each, oldest first) | count, messages (16 each) | body
+//
+// What the store seals has the id of the key (8) and the seal (16) behind the body.
 //
 // Counts are uvarints. There is at least one id.
 type Record []byte

@@ -89,7 +89,7 @@ func newCrowd(tb testing.TB, dir string, l layout, size int) *crowd {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if _, err := b.Claim(context.Background(), keys.id); err != nil {
+	if _, err := b.Claim(context.Background(), keys.ids()); err != nil {
 		tb.Fatal(err)
 	}
 	c := &crowd{Bolt: b, layout: l, size: size, base: time.Now().Add(-time.Duration(size) * time.Millisecond), keys: keys}
@@ -100,12 +100,13 @@ func newCrowd(tb testing.TB, dir string, l layout, size int) *crowd {
 			for end := min(size, i+20_000); i < end; i++ {
 				id := c.id(i, size)
 				r := keys.seal(c.number(id))
+				b.head.replaces(nil, r)
 				b.index.replace(nil, r)
 				if err := bucket.Put(id[:], r); err != nil {
 					return err
 				}
 			}
-			return nil
+			return b.head.put(tx)
 		})
 		if err != nil {
 			tb.Fatal(err)
@@ -124,23 +125,27 @@ type strategy struct {
 	update func(c *crowd, ref Ref, step Step) error
 }
 
-func within(c *crowd, ref Ref, step Step) func(*bbolt.Tx) error {
+func inOne(c *crowd, ref Ref, step Step) func(*bbolt.Tx) error {
 	return func(tx *bbolt.Tx) error { // under the file's one write lock
-		_, err := (&table{tx.Bucket(numbersBucket), c.index}).update(clock(), ref, step)
-		return err
+		h := c.head
+		if _, err := (&table{tx.Bucket(numbersBucket), c.index, &h}).update(c.Now(), ref, step); err != nil {
+			return err
+		}
+		c.head = h
+		return h.put(tx)
 	}
 }
 
 func batched(delay time.Duration) func(c *crowd, ref Ref, step Step) error {
 	return func(c *crowd, ref Ref, step Step) error {
 		c.db.MaxBatchDelay = delay
-		return c.db.Batch(within(c, ref, step))
+		return c.db.Batch(inOne(c, ref, step))
 	}
 }
 
 var strategies = []strategy{
 	{"one committer", func(c *crowd, ref Ref, step Step) error { return c.Update(context.Background(), ref, step) }},
-	{"Update per call", func(c *crowd, ref Ref, step Step) error { return c.db.Update(within(c, ref, step)) }},
+	{"Update per call", func(c *crowd, ref Ref, step Step) error { return c.db.Update(inOne(c, ref, step)) }},
 	{"Batch 1 ms", batched(time.Millisecond)},
 	{"Batch 10 ms", batched(10 * time.Millisecond)},
 }

@@ -3,9 +3,12 @@ package otpstore
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"runtime"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"go.etcd.io/bbolt"
 	"golang.org/x/sync/errgroup"
 )
@@ -14,6 +17,8 @@ import (
 type portion struct {
 	keys    [][]byte
 	records []Record
+	values  [][]byte // as they lie there
+	sum     uint64   // of the hashes of values
 	next    []Record // nil where nothing changed
 	changed []bool
 	done    chan struct{} // closed when next and changed are filled in
@@ -28,8 +33,11 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 		next Record
 	}
 	var changes []change
-	now := clock()
-	err := b.db.View(func(tx *bbolt.Tx) error {
+	h := b.head
+	h.count, h.sum = 0, 0
+	dropped := false
+	now, _ := b.clock.now()
+	err := b.view(func(tx *bbolt.Tx) error {
 		g, ctx := errgroup.WithContext(ctx)
 		steps, indexing := make(chan *portion), make(chan *portion, 2*runtime.GOMAXPROCS(0))
 		g.Go(func() error {
@@ -38,7 +46,7 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 			for c, k, v := first(tx); k != nil; {
 				p := &portion{done: make(chan struct{})}
 				for ; k != nil && len(p.keys) < portionLength; k, v = c.Next() {
-					p.keys, p.records = append(p.keys, k), append(p.records, read(k, v))
+					p.keys, p.records, p.values = append(p.keys, k), append(p.records, read(k, v)), append(p.values, v)
 				}
 				for _, queue := range [...]chan *portion{steps, indexing} {
 					select {
@@ -60,8 +68,11 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 		}
 		for p := range indexing {
 			<-p.done
+			h.count += uint64(len(p.values))
+			h.sum += p.sum
 			for i, changed := range p.changed {
 				if changed {
+					dropped = dropped || len(p.next[i]) == 0
 					changes = append(changes, change{bytes.Clone(p.keys[i]), p.next[i]})
 				} else {
 					b.index.replace(nil, p.records[i])
@@ -70,19 +81,33 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 		}
 		return g.Wait()
 	})
-	if err == nil && len(changes) > 0 {
-		err = b.db.Update(func(tx *bbolt.Tx) error {
-			t := &table{bucket: tx.Bucket(numbersBucket), index: b.index}
-			for _, c := range changes {
-				if err := t.replace(c.key, Record{}, c.next); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	if err != nil {
+		return err
 	}
-	b.metrics.records.Set(float64(len(b.index.numbers)))
-	return err
+	if was := b.head; was.format >= headVersion && (was.count != h.count || was.sum != h.sum && !dropped) {
+		return fmt.Errorf("%w: %d records, %d were written, or some are of another time", ErrCorrupt, h.count, was.count)
+	}
+	b.scanned = true
+	b.metrics.records.Set(float64(h.count))
+	if len(changes) == 0 && h.format == boltVersion {
+		return nil
+	}
+	h.format, h.clock, h.closed = boltVersion, now, false
+	tx, err := b.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	t := &table{bucket: tx.Bucket(numbersBucket), index: b.index, head: &h}
+	for _, c := range changes {
+		if err := t.replace(c.key, Record{}, c.next); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+	}
+	err = tx.Bucket(metaBucket).Put(versionKey, []byte{boltVersion}) // older programs do not read what is written from now on
+	if err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return b.write(tx, h)
 }
 
 func first(tx *bbolt.Tx) (c *bbolt.Cursor, key, value []byte) {
@@ -95,6 +120,7 @@ func (p *portion) run(now time.Time, step Step) {
 	defer close(p.done)
 	p.next, p.changed = make([]Record, len(p.records)), make([]bool, len(p.records))
 	for i, r := range p.records {
+		p.sum += xxhash.Sum64(p.values[i])
 		p.next[i], p.changed[i] = step(now, r)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,68 +23,94 @@ const (
 // A Store issues, tracks and judges codes. Its methods are safe for concurrent use; those that change anything wait until Run
 // has begun, and give ErrUnavailable after it has ended.
 type Store struct {
-	backend Backend
-	keys    *keyring
-	policy  atomic.Pointer[Policy]
-	budgets *budgets
-	parked  *parking
-	metrics metrics
-	elapses *wheel
-	tell    func(Event) // nil: nobody is to be told
-	log     *slog.Logger
-	warn    sync.Once // of damaged records
+	backend   Backend
+	keys      *keyring
+	policy    atomic.Pointer[Policy]
+	budgets   *budgets
+	parked    *parking
+	metrics   metrics
+	elapses   *wheel
+	notify    func(Event) // nil: nobody is to be told
+	log       *slog.Logger
+	warn      sync.Once                 // of damaged records
+	forgotten sync.Once                 // of records without a key
+	lost      atomic.Pointer[time.Time] // when something that was known was lost last; nil: never
 }
 
-// Open opens the store in cfg.Dir, and creates it where there is none. cfg and p must be valid. The error is one line and wraps
-// ErrInUse, ErrNewer, ErrCorrupt or ErrWrongKey where that is the reason.
+// Open opens the store in cfg.Dir, and creates it where there is none. cfg and p must be valid. A file that is damaged is set aside under
+// another name, and an empty one takes its place, in which what was lost counts against the limits (loss.go). The error is one line and wraps
+// ErrInUse, ErrNewer or ErrWrongKey where that is the reason.
 func Open(cfg Config, p Policy, reg prometheus.Registerer, log *slog.Logger) (*Store, error) {
-	b, err := OpenBolt(cfg.Dir, reg)
-	if err != nil {
-		return nil, err
+	disk := newBoltMetrics(reg)
+	parked := newParking()
+	rest := newMetrics(reg, func() int { return parked.waiting(time.Now()) })
+	open := func(lost time.Time) (*Store, error) {
+		b, err := openBolt(cfg.Dir, lost, disk)
+		if err != nil {
+			return nil, err
+		}
+		s, err := openWith(b, cfg, p, parked, rest, log)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("store %s: %w", cfg.Dir, err), b.Close())
+		}
+		disk.of.Store(b)
+		return s, nil
 	}
-	s, err := openWith(b, cfg, p, reg, log)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("store %s: %w", cfg.Dir, err), b.Close())
+	s, err := open(time.Time{})
+	if !errors.Is(err, ErrCorrupt) {
+		return s, err
 	}
-	return s, nil
+	lost := time.Now()
+	aside, failed := setAside(cfg.Dir, lost)
+	if failed != nil {
+		return nil, fmt.Errorf("%w; it cannot be set aside as %s: %w", err, aside, failed)
+	}
+	log.Error("the store is damaged: set aside, begun anew; codes that were sent are expired, limits are halved for one window each",
+		"aside", aside, "error", err)
+	return open(lost)
 }
 
-func openWith(b *Bolt, cfg Config, p Policy, reg prometheus.Registerer, log *slog.Logger) (*Store, error) {
-	known, err := b.claimed()
+func openWith(b *Bolt, cfg Config, p Policy, parked *parking, m metrics, log *slog.Logger) (*Store, error) {
+	key, err := loadKey(cfg, b.claimed(), log)
 	if err != nil {
 		return nil, err
 	}
-	key, err := loadKey(cfg, known, log)
-	if err != nil {
-		return nil, err
-	}
-	return New(b, key, p, reg, log)
+	return build(b, key, p, parked, m, log)
 }
 
-// New puts the rules on a backend. It checks that key is the one the records are sealed with, and settles what a process that
+// New puts the rules on a backend. It checks that a key of the ring is the one that the store was claimed with, and settles what a process that
 // ended left behind. On success the store owns the backend. p must be valid.
 func New(b Backend, key Key, p Policy, reg prometheus.Registerer, log *slog.Logger) (*Store, error) {
+	parked := newParking()
+	return build(b, key, p, parked, newMetrics(reg, func() int { return parked.waiting(time.Now()) }), log)
+}
+
+func build(b Backend, key Key, p Policy, parked *parking, m metrics, log *slog.Logger) (*Store, error) {
 	keys, err := newKeyring(key)
 	if err != nil {
 		return nil, err
 	}
-	holder, err := b.Claim(context.Background(), keys.id)
+	holder, err := b.Claim(context.Background(), keys.ids())
 	if err != nil {
 		return nil, err
 	}
-	if holder != keys.id {
+	if holder != keys.ids()[0] {
 		return nil, ErrWrongKey
 	}
 	s := &Store{
 		backend: b,
 		keys:    keys,
 		budgets: newBudgets(),
-		parked:  newParking(),
+		parked:  parked,
 		elapses: newWheel(),
+		metrics: m,
 		log:     log,
 	}
-	s.metrics = newMetrics(reg, func() int { return s.parked.waiting(time.Now()) })
 	s.policy.Store(&p)
+	if lost := b.Lost(); !lost.IsZero() {
+		s.lost.Store(&lost)
+		m.begun.Set(float64(lost.Unix()))
+	}
 	if err := s.settle(); err != nil {
 		return nil, fmt.Errorf("read records: %w", err)
 	}
@@ -136,7 +164,7 @@ func (s *Store) Run(ctx context.Context) error {
 		s.sweep(ctx)
 		return nil
 	})
-	if s.tell != nil {
+	if s.notify != nil {
 		g.Go(func() error {
 			s.tellElapsed(ctx)
 			return nil
@@ -152,7 +180,9 @@ func (s *Store) Close() error { return s.backend.Close() }
 func (s *Store) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	told := ""
 	for {
+		told = s.tell(told)
 		if err := s.sweepOnce(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("sweep", "err", err)
 		}
@@ -171,7 +201,7 @@ func (s *Store) sweep(ctx context.Context) {
 
 func (s *Store) sweepOnce(ctx context.Context) error {
 	p := *s.policy.Load()
-	before := time.Now().Add(-p.TTL - p.memory())
+	before := s.backend.Now().Add(-p.TTL - p.memory())
 	var last Name
 	for more := true; more; {
 		var swept int
@@ -201,7 +231,8 @@ func (s *Store) rule(f func(now time.Time, n number) (number, bool)) Step {
 			var ok bool
 			n, ok = s.keys.open(r)
 			if damaged = !ok; damaged {
-				s.reportDamage()
+				s.reportDamage(r)
+				n = number{damaged: true}
 			}
 		}
 		next, changed := f(now, n)
@@ -215,7 +246,62 @@ func (s *Store) rule(f func(now time.Time, n number) (number, bool)) Step {
 	}
 }
 
-func (s *Store) reportDamage() {
+// lostAt is when something that was known was lost last, or the zero time.
+func (s *Store) lostAt() time.Time {
+	if lost := s.lost.Load(); lost != nil {
+		return *lost
+	}
+	return time.Time{}
+}
+
+// Trouble says what an operator should know, a line each, though work goes on.
+func (s *Store) Trouble() []string {
+	list := s.backend.Trouble()
+	if lost := s.backend.Lost(); s.backend.Now().Sub(lost) < max(day, s.policy.Load().memory()) {
+		list = append(list, fmt.Sprintf("begun anew at %s, for what was there was damaged: earlier codes are expired, limits are halved for one window each",
+			lost.UTC().Format(time.RFC3339)))
+	}
+	return list
+}
+
+// Seals counts the records by the key that they are sealed with; those of formats that name none are under the zero id. It reads every record.
+func (s *Store) Seals(ctx context.Context) (map[KeyID]int, error) {
+	held := map[KeyID]int{}
+	_, err := s.backend.Page(ctx, Name{}, math.MaxInt, func(r Record) bool {
+		id, _, _ := r.key()
+		held[id]++
+		return true
+	})
+	return held, err
+}
+
+// Keys are the ids of the keys in the ring, newest first.
+func (s *Store) Keys() []KeyID { return s.keys.ids() }
+
+// tell logs what is amiss when that changes.
+func (s *Store) tell(told string) string {
+	now := strings.Join(s.Trouble(), "; ")
+	switch {
+	case now == told:
+	case now == "":
+		s.log.Info("trouble of the store is over")
+	default:
+		s.log.Warn("trouble of the store", "trouble", now)
+	}
+	return now
+}
+
+// reportDamage takes down that r could not be opened and is dropped.
+func (s *Store) reportDamage(r Record) {
+	lost := s.backend.Now()
+	s.lost.Store(&lost)
+	if id, named, ok := r.key(); ok && named && s.keys.with(id) == nil {
+		s.metrics.keyless.Inc()
+		s.forgotten.Do(func() {
+			s.log.Warn("record is sealed with a key that is no longer in the ring, dropped; further ones are only counted", "key", id.String())
+		})
+		return
+	}
 	s.metrics.damaged.Inc()
 	s.warn.Do(func() {
 		s.log.Error("record is not as it was written, dropped; further ones are only counted")

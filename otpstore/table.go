@@ -13,6 +13,7 @@ import (
 type table struct {
 	bucket *bbolt.Bucket
 	index  *index
+	head   *head
 }
 
 // read gives the record under key, empty but not nil where it is damaged.
@@ -60,6 +61,11 @@ func (t *table) choose(now time.Time, refs []Ref, choice Choice) (changed bool, 
 
 // replace puts next in the place of old, which lies under key unless it is nil.
 func (t *table) replace(key []byte, old, next Record) error {
+	raw := []byte(old)
+	if old != nil && len(old) == 0 { // damaged, and still counted
+		raw = t.bucket.Get(key)
+	}
+	t.head.replaces(raw, next)
 	t.index.replace(old, next)
 	newest := next.Newest()
 	if old != nil && (len(next) == 0 || !bytes.Equal(newest[:], key)) {

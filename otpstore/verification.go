@@ -77,30 +77,32 @@ type Request struct {
 // reserved. ErrKeyReused, ErrInWork and ErrNoOutcome say that it cannot be.
 func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 	p := *s.policy.Load()
-	name := newID(time.Now())
+	name := newID(s.backend.Now())
 	out := Issued{ID: name.id(), Code: newCode(alphabets[cmp.Or(r.Terms.Alphabet, digits)], r.Terms.Length)}
 	fresh := code{
 		id: name, client: r.Client, terms: r.Terms, masked: r.Masked[:min(len(r.Masked), maxMasked)],
 		mac: s.keys.code(out.ID, r.Client, out.Code), wanted: r.Tell & allFacts,
 	}
 	if r.Key != "" {
-		fresh.key, fresh.digest = s.keys.request(r.Client, r.Key), Name(r.Digest[:16])
+		names := s.keys.requests(r.Client, r.Key)
+		fresh.key, fresh.olderKeys, fresh.digest = names[0], names[1:], Name(r.Digest[:16])
 	}
-	r.Budgets = r.Budgets[:min(len(r.Budgets), maxScopes)]
-	for _, b := range r.Budgets {
+	taken, lost := s.backend.Now(), s.backend.Lost()
+	budgets := slices.Clone(r.Budgets[:min(len(r.Budgets), maxScopes)])
+	for i, b := range budgets {
 		fresh.scopes = append(fresh.scopes, b.scope())
+		budgets[i].Max = halved(b.Max, b.Window, lost, taken)
 	}
-	taken := time.Now()
-	if refusal := s.budgets.take(taken, r.Budgets); refusal != nil {
+	if refusal := s.budgets.take(taken, budgets); refusal != nil {
 		s.metrics.limits.WithLabelValues(refusal.Limit).Inc()
 		return Issued{}, refusal
 	}
-	index := s.keys.number(r.Number)
 	var verdict error
 	var after heard
-	err := s.backend.Update(ctx, Ref{ByNumber, index}, s.hear(&after, func(now time.Time, n number) (number, bool) {
-		n.index = index
-		next, earlier, err := issue(now, p, n, fresh)
+	err := s.updateNumber(ctx, s.keys.numbers(r.Number), &after, func(now time.Time, n number) (number, bool) {
+		fresh := fresh
+		fresh.terms = fresh.terms.after(lost, now)
+		next, earlier, err := issue(now, p.after(lost, now), n, fresh)
 		if verdict = err; err != nil {
 			return n, false
 		}
@@ -111,7 +113,7 @@ func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 		}
 		out.ExpiresAt, out.Used = now.Add(r.Terms.TTL), next.used(now, r.Client, r.Terms.SendWindow)
 		return next, true
-	}))
+	})
 	if err != nil { // it may be kept: what was counted stays
 		return Issued{}, fmt.Errorf("reserve code: %w", err)
 	}
@@ -132,6 +134,39 @@ func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 	}
 	s.metrics.codes.WithLabelValues("issued").Inc()
 	return out, nil
+}
+
+// updateNumber applies a rule to the record of a number, be it under the name that an older key gave it, and puts it under the newest.
+func (s *Store) updateNumber(ctx context.Context, names []Name, after *heard, f func(now time.Time, n number) (number, bool)) error {
+	step := s.hear(after, func(now time.Time, n number) (number, bool) {
+		n.index = names[0]
+		return f(now, n)
+	})
+	if len(names) > 1 {
+		if err := s.rename(ctx, names); err != nil {
+			return err
+		}
+	}
+	return s.backend.Update(ctx, Ref{ByNumber, names[0]}, step)
+}
+
+// rename puts the record of a number under the newest of names, the only one under which records come into being.
+func (s *Store) rename(ctx context.Context, names []Name) error {
+	refs := make([]Ref, len(names))
+	for i, name := range names {
+		refs[i] = Ref{ByNumber, name}
+	}
+	return s.backend.Choose(ctx, refs, func(_ time.Time, records []Record) (int, Record, bool) {
+		if len(records) == 0 || records[0].Number() == names[0] {
+			return 0, nil, false
+		}
+		n, ok := s.keys.open(records[0])
+		if !ok { // found again, and taken down, by what follows
+			return 0, nil, false
+		}
+		n.index = names[0]
+		return 0, s.keys.seal(n), true
+	})
 }
 
 // maxMasked bounds a masked number, in octets.
@@ -173,7 +208,7 @@ func (s *Store) Sent(ctx context.Context, id string, r SendResult) error {
 func (s *Store) sent(ctx context.Context, id string, r SendResult, durably bool) error {
 	r.MessageIDs = slices.Clone(r.MessageIDs[:min(len(r.MessageIDs), maxMessages)])
 	if r.AnsweredAt.IsZero() {
-		r.AnsweredAt = time.Now()
+		r.AnsweredAt = s.backend.Now()
 	}
 	type claim struct {
 		*parked
@@ -300,11 +335,15 @@ func (s *Store) Verify(ctx context.Context, client, id, code string) error {
 		s.metrics.codes.WithLabelValues("not_found").Inc()
 		return ErrNotFound
 	}
-	mac := s.keys.code(id, client, canonical(code))
+	macs := s.keys.candidates(id, client, canonical(code))
+	p := *s.policy.Load()
 	var verdict error
 	var after heard
 	err := s.backend.Update(ctx, Ref{ByID, name}, s.hear(&after, func(now time.Time, n number) (next number, changed bool) {
-		next, changed, verdict = verify(now, n, client, name, mac)
+		next, changed, verdict = verify(now, n, client, name, macs...)
+		if errors.Is(verdict, ErrNotFound) && p.expiredBy(s.lostAt(), now, name) {
+			verdict = ErrExpired
+		}
 		return next, changed
 	}))
 	if err != nil {

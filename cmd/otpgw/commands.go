@@ -41,6 +41,8 @@ func newRootCommand(reload <-chan os.Signal) *cobra.Command {
 		newTokenCommand(),
 		newSMPPCommand(),
 		newCallbackCommand(),
+		newStoreCommand(),
+		newKeysCommand(),
 		newVersionCommand(),
 	)
 	root.AddCommand(operateCommands()...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -62,6 +63,7 @@ func (d controls) Status(context.Context) admin.Status {
 	s.Events = d.events.Latest()
 	tables := d.history.Tables()
 	s.Tables = &tables
+	s.Trouble = d.store.Trouble()
 	return s
 }
 
@@ -236,6 +238,12 @@ func (d controls) Inspect(what string) ([]byte, error) {
 	case "goroutines":
 		err := pprof.Lookup("goroutine").WriteTo(&b, 1) // without arguments: they may be anything
 		return b.Bytes(), err
+	case "store":
+		stats, err := d.storeStats(context.Background())
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(stats)
 	case "heap":
 		err := pprof.Lookup("heap").WriteTo(&b, 0)
 		return b.Bytes(), err

@@ -19,9 +19,10 @@ import (
 // TestScripts runs testdata/script: what the commands print and how they end, with the real binary. Beside what testscript has there are
 //
 //	code N otpgw …   the command ends with exit code N
-//	daemon           a daemon and its SMSC run: $CONFIG, $SOCKET, $API and $ADMIN lead to it, $TOKEN lets in
+//	daemon           a daemon and its SMSC run: $CONFIG, $SOCKET, $API and $ADMIN lead to it, $TOKEN lets in, $DATA is its store
 //	edit OLD NEW     its configuration file is changed; \n is a new line
 //	receiver         $RECEIVER takes what is posted to /taken, and nothing else
+//	stopped          it is ended
 //	frozen           its SMSC answers nothing any more
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txt")
@@ -43,7 +44,7 @@ func TestScripts(t *testing.T) {
 					"code": runForCode,
 					"daemon": func(ts *testscript.TestScript, _ bool, _ []string) {
 						p = newPlant(t)
-						for name, value := range map[string]string{"CONFIG": p.config, "SOCKET": p.socket, "API": p.http, "ADMIN": p.admin, "TOKEN": p.token} {
+						for name, value := range map[string]string{"CONFIG": p.config, "SOCKET": p.socket, "API": p.http, "ADMIN": p.admin, "TOKEN": p.token, "DATA": filepath.Join(p.dir, "data")} {
 							ts.Setenv(name, value)
 						}
 					},
@@ -61,6 +62,7 @@ func TestScripts(t *testing.T) {
 						ts.Defer(server.Close)
 						ts.Setenv("RECEIVER", server.URL)
 					},
+					"stopped": func(*testscript.TestScript, bool, []string) { p.stop() },
 					"frozen": func(*testscript.TestScript, bool, []string) { p.smsc.Freeze(true) },
 				},
 			})

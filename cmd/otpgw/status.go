@@ -102,6 +102,9 @@ func printStatus(out io.Writer, s admin.Status, part []string, asJSON bool) erro
 			fmt.Fprintf(out, "  not ready: %s: %s\n", f.Name, strings.TrimSpace(line))
 		}
 	}
+	for _, line := range s.Trouble {
+		fmt.Fprintf(out, "  trouble: store: %s\n", line)
+	}
 	if s.Config.File != "" {
 		fmt.Fprintf(out, "configuration %s, in force for %v\n", s.Config.File, age(s.Config.At))
 	}

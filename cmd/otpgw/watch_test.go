@@ -197,11 +197,8 @@ func (p promServer) rules() []rule {
 
 var selector = regexp.MustCompile(`(?:^|[^:a-z_])((?:otpgw_[a-z_]+|up|process_start_time_seconds)(?:\{[^}]*\})?)(?:[^:a-z_(]|$)`)
 
-// unfound are metrics that the plants do not have: those of issuers, and those of parts that are not there yet.
+// unfound are metrics that the plants do not have: those of issuers.
 var unfound = map[string]bool{
-	"otpgw_store_clock_skew_seconds":    true,
-	"otpgw_store_disk_free_bytes":       true,
-	"otpgw_store_room":                  true,
 	"otpgw_token_introspection_seconds": true,
 	"otpgw_token_issuer_ready":          true,
 	"otpgw_token_key_age_seconds":       true,

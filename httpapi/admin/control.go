@@ -35,7 +35,7 @@ type Verbs interface {
 	// Running is the configuration in force as a file, or only what is not the default; Pending what a reload would change of it.
 	Running(changed bool) string
 	Pending(ctx context.Context) (Pending, error)
-	// Inspect gives what those look at who mend the daemon: "metrics", "goroutines" or "heap".
+	// Inspect gives what those look at who mend the daemon: "metrics", "goroutines", "store" or "heap".
 	Inspect(what string) ([]byte, error)
 }
 

@@ -9,6 +9,7 @@ type Status struct {
 	Started time.Time      `json:"started"`
 	Ready   bool           `json:"ready"`
 	Failing []Failing      `json:"failing,omitempty"` // why it is not ready
+	Trouble []string       `json:"trouble,omitempty"` // what is amiss though it may be ready, a line each
 	Config  Loaded         `json:"config"`
 	Level   string         `json:"logLevel"`
 	Binds   []Bind         `json:"binds"`

@@ -430,20 +430,27 @@ func testScan(t *testing.T, open Open) {
 
 func testClaim(t *testing.T, open Open) {
 	dir := t.TempDir()
-	b := open(t, dir)
-	mine, other := otpstore.KeyID{1}, otpstore.KeyID{2}
-	for _, id := range []otpstore.KeyID{mine, other} {
-		if got, err := b.Claim(t.Context(), id); err != nil || got != mine {
-			t.Errorf("Claim(%x): got %x, %v, want %x", id, got, err, mine)
+	first, second, other := otpstore.KeyID{1}, otpstore.KeyID{2}, otpstore.KeyID{3}
+	for _, c := range []struct {
+		ids  []otpstore.KeyID
+		want otpstore.KeyID
+	}{
+		{[]otpstore.KeyID{first}, first},
+		{[]otpstore.KeyID{other}, first},
+		{[]otpstore.KeyID{other, second}, first},
+		{[]otpstore.KeyID{second, first}, second},
+		{[]otpstore.KeyID{first}, second},
+		{[]otpstore.KeyID{second}, second},
+	} {
+		b := open(t, dir)
+		for range 2 {
+			if got, err := b.Claim(t.Context(), c.ids); err != nil || got != c.want {
+				t.Errorf("Claim(%v): got %v, %v, want %v", c.ids, got, err, c.want)
+			}
 		}
-	}
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	b = open(t, dir)
-	defer b.Close()
-	if got, err := b.Claim(t.Context(), other); err != nil || got != mine {
-		t.Errorf("Claim after reopening: got %x, %v, want %x", got, err, mine)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
