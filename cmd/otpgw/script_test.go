@@ -63,7 +63,7 @@ func TestScripts(t *testing.T) {
 						ts.Setenv("RECEIVER", server.URL)
 					},
 					"stopped": func(*testscript.TestScript, bool, []string) { p.stop() },
-					"frozen": func(*testscript.TestScript, bool, []string) { p.smsc.Freeze(true) },
+					"frozen":  func(*testscript.TestScript, bool, []string) { p.smsc.Freeze(true) },
 				},
 			})
 		})
