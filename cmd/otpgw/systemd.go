@@ -13,6 +13,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/google/uuid"
 
+	"otpgw/httpapi/admin"
 	"otpgw/otpstore"
 )
 
@@ -27,7 +28,7 @@ const (
 func listener(given map[string][]net.Listener, name, address string) (net.Listener, error) {
 	switch sockets := given[name]; len(sockets) {
 	case 0:
-		return net.Listen("tcp", address)
+		return admin.Listen(address)
 	case 1:
 		if at := sockets[0].Addr(); !sameAddress(at, address) {
 			return nil, fmt.Errorf("%q is not where the socket %q of the service manager listens, which is %v: one of the two has to change", address, name, at)

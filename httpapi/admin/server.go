@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,7 +25,7 @@ import (
 // Config is where the admin listener is: [admin].
 type Config struct {
 	Control string `toml:"control" comment:"Path of the unix socket by which otpgw reload, status, trace and the like reach the daemon; root and the daemon's user may use it. Empty: there is none." reload:"restart"`
-	Listen  string `toml:"listen" comment:"host:port of health, readiness, metrics and status page. Only the page asks for a password: keep it on loopback or a management network." reload:"restart"`
+	Listen  string `toml:"listen" comment:"host:port of health, readiness, metrics and status page, or the path of a unix socket that the daemon's user and group may use. Only the page asks for a password: keep it on loopback or a management network." reload:"restart"`
 
 	TLSCert     string `toml:"tls_cert" comment:"PEM file of the certificate that the admin listener shows, with those between it and the root. Empty: plain HTTP." reload:"restart"`
 	TLSKey      string `toml:"tls_key" comment:"PEM file of its private key." reload:"restart"`
@@ -43,8 +44,11 @@ func DefaultConfig() Config {
 // Validate says what is wrong with a key; the text begins with the key.
 func (c Config) Validate() error {
 	var errs []error
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		errs = append(errs, fmt.Errorf("listen = %q: must be host:port", c.Listen))
+	switch _, _, err := net.SplitHostPort(c.Listen); {
+	case filepath.IsAbs(c.Listen) && (len(c.Listen) > 100 || c.Listen == c.Control):
+		errs = append(errs, fmt.Errorf("listen = %q: must have at most 100 octets, as the path of a socket, and be another than control", c.Listen))
+	case !filepath.IsAbs(c.Listen) && err != nil:
+		errs = append(errs, fmt.Errorf("listen = %q: must be host:port, or the absolute path of a unix socket", c.Listen))
 	}
 	if len(c.Control) > 100 {
 		errs = append(errs, fmt.Errorf("control = %q: must have at most 100 octets, as the path of a socket", c.Control))
@@ -135,6 +139,14 @@ func readiness(w http.ResponseWriter, checks []Check) {
 
 // Mount serves h below path, which ends with a slash: for what else the operator's people look at. It is called before Run.
 func (s *Server) Mount(path string, h http.Handler) { s.mux.Handle(path, h) }
+
+// Listen opens the listener that Config.Listen names: a TCP port, or a unix socket that the owner and the group of this process may use.
+func Listen(address string) (net.Listener, error) {
+	if filepath.IsAbs(address) {
+		return ListenControl(address)
+	}
+	return net.Listen("tcp", address)
+}
 
 // Handler is the server without its listener.
 func (s *Server) Handler() http.Handler { return s.mux }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -155,5 +157,54 @@ func TestConfig(t *testing.T) {
 	}
 	if err := (admin.Config{Listen: "nowhere"}).Validate(); err == nil || !strings.HasPrefix(err.Error(), "listen = ") {
 		t.Errorf("%v", err)
+	}
+}
+
+// The admin listener may be a unix socket, which its owner and group may use.
+func TestListenOnASocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "adm") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "admin.sock")
+	cfg := admin.DefaultConfig()
+	cfg.Listen = path
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := admin.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- admin.New(nil, prometheus.NewRegistry(), nil, slog.New(slog.DiscardHandler)).Run(ctx, l)
+	}()
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}
+	answer, err := client.Get("http://otpgw/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	client.CloseIdleConnections()
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("status %d", answer.StatusCode)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{"admin.sock", "/" + strings.Repeat("x", 100), cfg.Control, ""} {
+		cfg.Listen = bad
+		if err := cfg.Validate(); err == nil || !strings.HasPrefix(err.Error(), "listen") {
+			t.Errorf("%q: %v", bad, err)
+		}
 	}
 }
