@@ -452,12 +452,16 @@ func (b *Bolt) drain(t turn) error {
 			t = urgentTurn
 		}
 		if err := b.do(batch); err != nil {
-			b.fail(fmt.Errorf("%w: an earlier write failed: %w", ErrUnavailable, err))
+			b.fail(writeFailed(err))
 			return err
 		}
 		runtime.Gosched() // those who were just answered may have more: let it share the next commit
 	}
 	return nil
+}
+
+func writeFailed(err error) error {
+	return fmt.Errorf("%w: an earlier write failed: %w", ErrUnavailable, err)
 }
 
 // do runs a batch in one transaction and tells every job's owner.
@@ -488,6 +492,7 @@ func (b *Bolt) do(batch []*job) error {
 	told := err
 	if err != nil {
 		told = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		b.queue.close(writeFailed(err)) // before anybody hears of it and comes again
 	}
 	for _, j := range begun {
 		j.done(told)
