@@ -196,7 +196,13 @@ func setAside(dir string, now time.Time) (string, error) {
 	aside := path + ".corrupt-" + now.UTC().Format("20060102T150405Z")
 	for {
 		if _, err := os.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
-			return aside, errors.Join(os.Rename(path, aside), syncDir(dir))
+			if err := os.Link(path, aside); err != nil { // so that path is one or the other at any moment
+				return aside, err
+			}
+			if err := createFile(path, now); err != nil {
+				return aside, errors.Join(err, os.Remove(aside))
+			}
+			return aside, nil
 		} else if err != nil {
 			return aside, err
 		}
@@ -281,7 +287,8 @@ func (b *Bolt) Update(ctx context.Context, ref Ref, step Step) error {
 
 // Choose implements [Backend].
 func (b *Bolt) Choose(ctx context.Context, refs []Ref, choice Choice) error {
-	return b.wait(ctx, &job{yields: true}, func(t *table, now time.Time) (bool, error) { return t.choose(now, refs, choice) })
+	receipt := slices.ContainsFunc(refs, func(r Ref) bool { return r.By == ByMessage })
+	return b.wait(ctx, &job{yields: receipt}, func(t *table, now time.Time) (bool, error) { return t.choose(now, refs, choice) })
 }
 
 // Note implements [Backend].
@@ -439,7 +446,9 @@ func (b *Bolt) Run(ctx context.Context) error {
 		if err := b.drain(next); err != nil {
 			return err
 		}
-		quiet = time.Now().Add(min(quietTimes*time.Since(began), lazyWithin))
+		if until := time.Now().Add(min(quietTimes*time.Since(began), lazyWithin)); until.After(quiet) {
+			quiet = until
+		}
 	}
 }
 
@@ -448,7 +457,7 @@ var errStopping = fmt.Errorf("%w: shutting down", ErrUnavailable)
 // drain commits one batch in its turn, and more as long as there are jobs in a hurry. In anyTurn it leaves none.
 func (b *Bolt) drain(t turn) error {
 	for batch := b.queue.take(t); batch != nil; batch = b.queue.take(t) {
-		if t == politeTurn {
+		if t == politeTurn || t == anyTurn && b.queue.err() == nil { // what is left is signalled again, unless this is the end
 			t = urgentTurn
 		}
 		if err := b.do(batch); err != nil {

@@ -3,6 +3,7 @@ package otpstore
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -44,34 +45,38 @@ type soundness struct {
 type boltMeta struct{ pageSize, root, freelist, pages, tx uint64 }
 
 // readMeta reads the meta at an offset, or says that there is none.
-func readMeta(r io.ReaderAt, at int64) (m boltMeta, ok bool) {
+func readMeta(r io.ReaderAt, at int64) (m boltMeta, ok bool, err error) {
 	var b [pageHeader + metaLength]byte
-	if _, err := r.ReadAt(b[:], at); err != nil {
-		return m, false
+	if _, err := r.ReadAt(b[:], at); errors.Is(err, io.EOF) {
+		return m, false, nil
+	} else if err != nil {
+		return m, false, fmt.Errorf("head at %d: %w", at, err)
 	}
 	meta := b[pageHeader:]
 	sum := fnv.New64a()
 	sum.Write(meta[:metaLength-8])
 	if native.Uint32(meta) != boltMagic || native.Uint32(meta[4:]) != boltLayout || native.Uint64(meta[56:]) != sum.Sum64() {
-		return m, false
+		return m, false, nil
 	}
 	return boltMeta{
 		pageSize: uint64(native.Uint32(meta[8:])), root: native.Uint64(meta[16:]), freelist: native.Uint64(meta[32:]),
 		pages: native.Uint64(meta[40:]), tx: native.Uint64(meta[48:]),
-	}, true
+	}, true, nil
 }
 
 // check says whether bbolt can be trusted with the first size octets of r. The error wraps ErrCorrupt, unless r could not be read.
 func check(r io.ReaderAt, size int64) (soundness, error) {
-	first, ok := readMeta(r, 0)
+	first, ok, err := readMeta(r, 0)
 	second, also := boltMeta{}, false
 	if ok {
-		second, also = readMeta(r, int64(first.pageSize))
-	} else {
-		for at := int64(smallestBlock); at <= largestBlock && !also; at <<= 1 {
-			second, also = readMeta(r, at)
-			also = also && second.pageSize == uint64(at)
-		}
+		second, also, err = readMeta(r, int64(first.pageSize))
+	}
+	for at := int64(smallestBlock); !ok && err == nil && at <= largestBlock && !also; at <<= 1 {
+		second, also, err = readMeta(r, at)
+		also = also && second.pageSize == uint64(at)
+	}
+	if err != nil {
+		return soundness{}, err
 	}
 	m := first
 	switch {
@@ -253,7 +258,7 @@ func entries(page []byte, id uint64, low, high []byte, leaf func(flags uint32, k
 		at := pageHeader + i*pageElement
 		size, more := native.Uint32(page[at+8:]), native.Uint32(page[at+12:])
 		key, ok := within(page, at, native.Uint32(page[at+4:]), size, count)
-		if !ok || uint64(cap(key)) < uint64(size)+uint64(more) || uint64(more) > uint64(len(page)) {
+		if end := uint64(at) + uint64(native.Uint32(page[at+4:])) + uint64(size) + uint64(more); !ok || end > uint64(len(page)) {
 			return damagedPage(id, "has an entry that is not within it")
 		}
 		if i == 0 && low != nil && !bytes.Equal(key, low) || i > 0 && bytes.Compare(key, last) <= 0 || high != nil && bytes.Compare(key, high) >= 0 {

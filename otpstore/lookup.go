@@ -10,13 +10,30 @@ import (
 // LookupNumber tells of the verifications of a number that are remembered, +E.164 as it was issued for, the newest first, whoever its
 // clients are, as they stand after all earlier calls. There may be none.
 func (s *Store) LookupNumber(ctx context.Context, number string) ([]Verification, error) {
+	var refs []Ref
 	for _, name := range s.keys.numbers(number) { // under an older key until the record changes
-		found, err := s.lookup(ctx, Ref{ByNumber, name}, func(code) bool { return true })
-		if err != nil || len(found) > 0 {
-			return found, err
-		}
+		refs = append(refs, Ref{ByNumber, name})
 	}
-	return nil, nil
+	var found []Verification
+	err := s.backend.Choose(ctx, refs, func(now time.Time, records []Record) (int, Record, bool) { // no Update by number: it is refused when the disk is full
+		found = nil
+		if len(records) == 0 {
+			return 0, nil, false
+		}
+		n, ok := s.keys.open(records[0])
+		if !ok {
+			s.reportDamage(records[0])
+			return 0, nil, true
+		}
+		for _, c := range slices.Backward(n.codes) {
+			found = append(found, c.view(now))
+		}
+		return 0, nil, false
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up: %w", err)
+	}
+	return found, nil
 }
 
 // LookupMessage tells of the verifications that have a message of that id at an SMSC: one, but where the SMSC begins its ids anew.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -40,9 +41,11 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 	err := b.view(func(tx *bbolt.Tx) error {
 		g, ctx := errgroup.WithContext(ctx)
 		steps, indexing := make(chan *portion), make(chan *portion, 2*runtime.GOMAXPROCS(0))
-		g.Go(func() error {
+		g.Go(func() (err error) {
 			defer close(steps)
 			defer close(indexing)
+			defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+			defer unreadable(&err)
 			for c, k, v := first(tx); k != nil; {
 				p := &portion{done: make(chan struct{})}
 				for ; k != nil && len(p.keys) < portionLength; k, v = c.Next() {
@@ -59,7 +62,9 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 			return nil
 		})
 		for range runtime.GOMAXPROCS(0) {
-			g.Go(func() error {
+			g.Go(func() (err error) {
+				defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+				defer unreadable(&err)
 				for p := range steps {
 					p.run(now, step)
 				}
@@ -89,7 +94,7 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 	}
 	b.scanned = true
 	b.metrics.records.Set(float64(h.count))
-	if len(changes) == 0 && h.format == boltVersion {
+	if len(changes) == 0 && h.format == boltVersion && !h.closed { // else one of the heads has to say that it is open, before the other one changes
 		return nil
 	}
 	h.format, h.clock, h.closed = boltVersion, now, false
@@ -108,6 +113,17 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 		return errors.Join(err, tx.Rollback())
 	}
 	return b.write(tx, h)
+}
+
+// unreadable makes an error of a panic that came upon a page: of damage, or of a disk that did not give what is there.
+func unreadable(err *error) {
+	switch p := recover().(type) {
+	case nil:
+	case interface{ Addr() uintptr }: // runtime/debug.SetPanicOnFault
+		*err = fmt.Errorf("the file cannot be read: %v", p)
+	default:
+		*err = fmt.Errorf("%w: %v", ErrCorrupt, p)
+	}
 }
 
 func first(tx *bbolt.Tx) (c *bbolt.Cursor, key, value []byte) {

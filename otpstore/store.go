@@ -67,7 +67,7 @@ func Open(cfg Config, p Policy, reg prometheus.Registerer, log *slog.Logger) (*S
 	}
 	log.Error("the store is damaged: set aside, begun anew; codes that were sent are expired, limits are halved for one window each",
 		"aside", aside, "error", err)
-	return open(lost)
+	return open(time.Time{})
 }
 
 func openWith(b *Bolt, cfg Config, p Policy, parked *parking, m metrics, log *slog.Logger) (*Store, error) {
@@ -133,7 +133,7 @@ func (s *Store) settle() error {
 		if ok && content.scoped() {
 			if n, ok := decode(content); ok {
 				for _, c := range n.codes {
-					s.budgets.count(c.issued, c.scopes)
+					s.budgets.count(c.id.Time(), c.scopes)
 				}
 			}
 		}
@@ -274,6 +274,9 @@ func (s *Store) Seals(ctx context.Context) (map[KeyID]int, error) {
 	})
 	return held, err
 }
+
+// Now is the store's clock, by which all that it tells happened but for receipts.
+func (s *Store) Now() time.Time { return s.backend.Now() }
 
 // Keys are the ids of the keys in the ring, newest first.
 func (s *Store) Keys() []KeyID { return s.keys.ids() }

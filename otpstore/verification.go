@@ -77,7 +77,8 @@ type Request struct {
 // reserved. ErrKeyReused, ErrInWork and ErrNoOutcome say that it cannot be.
 func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 	p := *s.policy.Load()
-	name := newID(s.backend.Now())
+	taken := s.backend.Now().Truncate(time.Millisecond) // as the id says it
+	name := newID(taken)
 	out := Issued{ID: name.id(), Code: newCode(alphabets[cmp.Or(r.Terms.Alphabet, digits)], r.Terms.Length)}
 	fresh := code{
 		id: name, client: r.Client, terms: r.Terms, masked: r.Masked[:min(len(r.Masked), maxMasked)],
@@ -87,7 +88,7 @@ func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 		names := s.keys.requests(r.Client, r.Key)
 		fresh.key, fresh.olderKeys, fresh.digest = names[0], names[1:], Name(r.Digest[:16])
 	}
-	taken, lost := s.backend.Now(), s.backend.Lost()
+	lost := s.backend.Lost()
 	budgets := slices.Clone(r.Budgets[:min(len(r.Budgets), maxScopes)])
 	for i, b := range budgets {
 		fresh.scopes = append(fresh.scopes, b.scope())
@@ -114,6 +115,9 @@ func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 		out.ExpiresAt, out.Used = now.Add(r.Terms.TTL), next.used(now, r.Client, r.Terms.SendWindow)
 		return next, true
 	})
+	if errors.Is(err, ErrFull) {
+		s.budgets.giveBack(taken, fresh.scopes)
+	}
 	if err != nil { // it may be kept: what was counted stays
 		return Issued{}, fmt.Errorf("reserve code: %w", err)
 	}
@@ -252,7 +256,7 @@ func (s *Store) Discard(ctx context.Context, id string) error {
 			return n, ""
 		}
 		return n, outcome
-	}, func() { s.budgets.giveBack(gone.issued, gone.scopes) })
+	}, func() { s.budgets.giveBack(gone.id.Time(), gone.scopes) })
 }
 
 // Unknown records that nobody knows whether the SMSC accepted the message of a code: it counts, but never verifies. Ordered and

@@ -33,8 +33,16 @@ func facts(sinks []callbacks.Config) map[string]otpstore.Facts {
 }
 
 // event is an event of the store as the callbacks see it.
-func event(e otpstore.Event) callbacks.Event {
-	return callbacks.Event{ID: e.ID, Client: e.Client, Outcome: e.Fact == otpstore.Outcome, Name: e.Name, At: e.At}
+func (o owed) event(e otpstore.Event) callbacks.Event {
+	return callbacks.Event{ID: e.ID, Client: e.Client, Outcome: e.Fact == otpstore.Outcome, Name: e.Name, At: o.wall(e, e.At)}
+}
+
+// wall is a time of e by the system's clock, from which the store's may be off where that has leapt. Receipts have the system's time.
+func (o owed) wall(e otpstore.Event, at time.Time) time.Time {
+	if skew := time.Since(o.store.Now()); e.Fact == otpstore.Outcome && skew.Abs() > time.Minute {
+		return at.Add(skew)
+	}
+	return at
 }
 
 func stored(e callbacks.Event) otpstore.Event {
@@ -52,7 +60,7 @@ type owed struct{ store *otpstore.Store }
 const untoldPart = 4096
 
 func (o owed) Untold(ctx context.Context, from string, visit func(callbacks.Event) bool) (string, error) {
-	return o.store.Untold(ctx, from, untoldPart, func(e otpstore.Event) bool { return visit(event(e)) })
+	return o.store.Untold(ctx, from, untoldPart, func(e otpstore.Event) bool { return visit(o.event(e)) })
 }
 
 func (o owed) Describe(ctx context.Context, e callbacks.Event) (data []byte, at time.Time, untold bool, err error) {
@@ -64,7 +72,7 @@ func (o owed) Describe(ctx context.Context, e callbacks.Event) (data []byte, at 
 		return nil, at, false, err
 	}
 	data, err = httpapi.Describe(v)
-	return data, at, true, err
+	return data, o.wall(stored(e), at), true, err
 }
 
 func (o owed) Told(ctx context.Context, e callbacks.Event, done func(error)) error {

@@ -119,7 +119,7 @@ func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *da
 		return nil, err
 	}
 	d.callbacks = callbacks.New(owed{d.store}, sinks, d.toldOf, registry, component(log, "callbacks"))
-	d.store.Notify(func(e otpstore.Event) { d.callbacks.Tell(event(e)) })
+	d.store.Notify(func(e otpstore.Event) { d.callbacks.Tell(owed{d.store}.event(e)) })
 	plan, err := numbers.Load(cfg.Numbers, nil)
 	if err != nil {
 		return nil, fmt.Errorf("numbers: %w", err)

@@ -112,7 +112,7 @@ func newKeysCommand() *cobra.Command {
 		Use:   "new",
 		Short: "Print a new key, as a line for the top of the file that store.key refers to",
 		Long: `Print a new key of 256 random bits. Put it above the lines that are there: the newest key seals, all read. After a restart records are
-sealed with it as they change; an older line may go when "otpgw keys list" says that it seals none.`,
+sealed with it as they change. An older line may go once the longest of otp.retention and the windows has passed since that restart.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), otpstore.NewKey())
