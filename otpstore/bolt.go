@@ -46,9 +46,14 @@ type Bolt struct {
 	queue   *queue
 	metrics *boltMetrics
 	running atomic.Bool
-	broken  atomic.Bool           // bbolt panicked: it may hold its locks, and is left alone
-	panics  chan error            // of readers
-	commit  func(*bbolt.Tx) error // replaced by tests of failing disks
+
+	broken atomic.Bool           // bbolt panicked: it may hold its locks, and is left alone
+	panics chan error            // of readers
+	commit func(*bbolt.Tx) error // replaced by tests of failing disks
+
+	restored  bool       // the file was a backup when it was opened
+	compacted Compaction // by the opening
+	bulky     error      // why it was not, though the file is much larger than what is live
 }
 
 // OpenBolt opens the store in dir and creates directory and file where they are missing. The error wraps ErrInUse, ErrNewer or
@@ -93,6 +98,19 @@ func openFile(path string, lost time.Time, metrics *boltMetrics) (*Bolt, error) 
 	if err != nil {
 		return nil, openError(err)
 	}
+	if err := os.Remove(path + freshSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a compaction that was cut off
+		return nil, errors.Join(openError(err), db.Close())
+	}
+	compacted, refused := compactBulky(db, sound.used)
+	if compacted.After > 0 { // it is another file now
+		if err := errors.Join(refused, db.Close()); err != nil {
+			return nil, openError(err)
+		}
+		if db, err = openDB(path); err != nil {
+			return nil, openError(err)
+		}
+		sound.used = compacted.After
+	}
 	b := &Bolt{
 		db:      db,
 		index:   newIndex(),
@@ -100,9 +118,13 @@ func openFile(path string, lost time.Time, metrics *boltMetrics) (*Bolt, error) 
 		metrics: metrics,
 		panics:  make(chan error, 1),
 		commit:  (*bbolt.Tx).Commit,
+
+		compacted: compacted, bulky: refused,
 	}
 	err = db.View(func(tx *bbolt.Tx) (err error) {
-		b.head, err = readHead(tx)
+		if b.head, err = readHead(tx); err == nil {
+			b.restored = tx.Bucket(metaBucket).Get(backupKey) != nil
+		}
 		return err
 	})
 	if err == nil {
@@ -112,7 +134,11 @@ func openFile(path string, lost time.Time, metrics *boltMetrics) (*Bolt, error) 
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	b.lost, b.clock = b.head.lost, newTimekeeper(b.head.clock)
+	b.clock = newTimekeeper(b.head.clock)
+	if b.restored {
+		b.head.lost, _ = b.clock.now()
+	}
+	b.lost = b.head.lost
 	if sound.fellBack {
 		metrics.fellBack.Set(1)
 		if !b.head.closed { // else both held the same records
@@ -122,17 +148,43 @@ func openFile(path string, lost time.Time, metrics *boltMetrics) (*Bolt, error) 
 	return b, nil
 }
 
+// fileOptions are those of every file that is written to.
+var fileOptions = bbolt.Options{
+	Timeout:        lockWait,
+	NoFreelistSync: true,
+	FreelistType:   bbolt.FreelistMapType,
+}
+
+// freshSuffix ends the name of a file that is being made.
+const freshSuffix = ".new"
+
+// openDB opens the file at path, once no other process has it open. ErrInUse says that one put another in its place meanwhile.
 func openDB(path string) (*bbolt.DB, error) {
-	return bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:        lockWait,
-		NoFreelistSync: true,
-		FreelistType:   bbolt.FreelistMapType,
-	})
+	options := fileOptions
+	var opened fs.FileInfo
+	options.OpenFile = func(name string, flag int, mode fs.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag, mode)
+		if err != nil {
+			return nil, err
+		}
+		if opened, err = f.Stat(); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return f, nil
+	}
+	db, err := bbolt.Open(path, 0o600, &options)
+	if err != nil {
+		return nil, err
+	}
+	if there, err := os.Stat(path); err != nil || !os.SameFile(there, opened) {
+		return nil, errors.Join(ErrInUse, db.Close())
+	}
+	return db, nil
 }
 
 // createFile makes an empty store at path. It is whole when it has its name, and name and content are on the disk.
 func createFile(path string, lost time.Time) error {
-	fresh := path + ".new"
+	fresh := path + freshSuffix
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a start that was cut off
 		return err
 	}
@@ -181,6 +233,9 @@ func checkFile(path string) (soundness, error) {
 	}
 	if !info.Mode().IsRegular() {
 		return soundness{}, errors.New("is not a file")
+	}
+	if there, err := os.Stat(path); err != nil || !os.SameFile(there, info) { // who had it open put another in its place
+		return soundness{}, ErrInUse
 	}
 	return check(f, info.Size())
 }

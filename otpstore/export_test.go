@@ -1,6 +1,7 @@
 package otpstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -228,3 +229,68 @@ func MakeOlder(path string, key Key) error {
 		return errors.Join(err, meta.Delete(headKey), meta.Put(versionKey, []byte{2}), meta.Put(keyIDKey, ring.keys[0].id[:]))
 	}), db.Close())
 }
+
+// IDOctets are an id as it lies in the file.
+func IDOctets(id string) []byte {
+	name, ok := parseID(id)
+	if !ok {
+		panic("not an id: " + id)
+	}
+	return name[:]
+}
+
+// NumberOctets are a number's keyed hash, as it lies in the file.
+func NumberOctets(key Key, number string) []byte {
+	keys, err := newKeyring(key)
+	if err != nil {
+		panic(err) // the test's own key
+	}
+	name := keys.numbers(number)[0]
+	return name[:]
+}
+
+// ForgeRecord changes the first record in the closed file, of which its head knows nothing.
+func ForgeRecord(path string) error {
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		_, k, v := first(tx)
+		v = slices.Clone(v)
+		v[len(v)-1] ^= 1
+		return tx.Bucket(numbersBucket).Put(slices.Clone(k), v)
+	}), db.Close())
+}
+
+// Swell makes the closed file that much larger, by records of that content that are gone again.
+func Swell(path string, octets int, content []byte) error {
+	db, err := openDB(path)
+	if err != nil {
+		return err
+	}
+	const one = 1 << 20
+	key := func(i int) []byte { return []byte{0xff, byte(i >> 8), byte(i)} }
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for i := range octets/one + 1 {
+			if err := tx.Bucket(numbersBucket).Put(key(i), bytes.Repeat(content, one/len(content))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = db.Update(func(tx *bbolt.Tx) error {
+			for i := range octets/one + 1 {
+				if err := tx.Bucket(numbersBucket).Delete(key(i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return errors.Join(err, db.Close())
+}
+
+// Bulky is what a start decides by.
+var Bulky = bulky

@@ -45,7 +45,7 @@ func (s *Store) List(ctx context.Context, client string, o ListOptions) (List, e
 			if key == record && bytes.Compare(c.id[:], code[:]) >= 0 {
 				continue // on an earlier page
 			}
-			if c.client != client || o.State != "" && c.at(now).String() != o.State {
+			if c.client != client || c.forgotten() || o.State != "" && c.at(now).String() != o.State {
 				continue
 			}
 			if len(out.Verifications) == o.Limit {

@@ -26,7 +26,9 @@ func (s *Store) LookupNumber(ctx context.Context, number string) ([]Verification
 			return 0, nil, true
 		}
 		for _, c := range slices.Backward(n.codes) {
-			found = append(found, c.view(now))
+			if !c.forgotten() {
+				found = append(found, c.view(now))
+			}
 		}
 		return 0, nil, false
 	})

@@ -30,7 +30,7 @@ func newMetrics(reg prometheus.Registerer, waiting func() int) metrics {
 	m := metrics{
 		codes: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "otpgw_codes_total",
-			Help: "What became of codes: issued, sent, discarded, unknown, sent_late and discarded_late after that, interrupted by the end of the process; verified, wrong, failed, expired, not_found.",
+			Help: "What became of codes: issued, sent, discarded, unknown, sent_late and discarded_late after that, interrupted by the end of the process; verified, wrong, failed, expired, not_found, forgotten.",
 		}, []string{"outcome"}),
 		limits: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "otpgw_limits_total",
@@ -65,7 +65,7 @@ func newMetrics(reg prometheus.Registerer, waiting func() int) metrics {
 			Help: "Outcomes of submits that could not be recorded.",
 		}),
 	}
-	for _, outcome := range []string{"issued", "sent", "discarded", "unknown", "sent_late", "discarded_late", "interrupted", "verified", "wrong", "failed", "expired", "not_found"} {
+	for _, outcome := range []string{"issued", "sent", "discarded", "unknown", "sent_late", "discarded_late", "interrupted", "verified", "wrong", "failed", "expired", "not_found", "forgotten"} {
 		m.codes.WithLabelValues(outcome)
 	}
 	for _, limit := range []string{"send_limit", "resend_after", "max_failures"} {

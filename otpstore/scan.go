@@ -94,7 +94,7 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 	}
 	b.scanned = true
 	b.metrics.records.Set(float64(h.count))
-	if len(changes) == 0 && h.format == boltVersion && !h.closed { // else one of the heads has to say that it is open, before the other one changes
+	if len(changes) == 0 && h.format == boltVersion && !h.closed && !b.restored { // else one of the heads has to say that it is open, before the other one changes
 		return nil
 	}
 	h.format, h.clock, h.closed = boltVersion, now, false
@@ -109,6 +109,9 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 		}
 	}
 	err = tx.Bucket(metaBucket).Put(versionKey, []byte{boltVersion}) // older programs do not read what is written from now on
+	if err == nil && b.restored {
+		err = tx.Bucket(metaBucket).Delete(backupKey)
+	}
 	if err != nil {
 		return errors.Join(err, tx.Rollback())
 	}

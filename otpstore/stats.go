@@ -48,9 +48,17 @@ func Check(dir string) (records int, err error) {
 	if _, err := checkFile(path); err != nil {
 		return 0, fmt.Errorf("store %s: %w", path, openError(err))
 	}
+	if records, err = checkRecords(path); err != nil {
+		return 0, fmt.Errorf("store %s: %w", path, openError(err))
+	}
+	return records, nil
+}
+
+// checkRecords counts the records in the file at path, whose structure is sound, and says whether they are those that its head speaks of.
+func checkRecords(path string) (records int, err error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockWait})
 	if err != nil {
-		return 0, fmt.Errorf("store %s: %w", path, openError(err))
+		return 0, err
 	}
 	var sum uint64
 	err = db.View(func(tx *bbolt.Tx) error {
@@ -68,8 +76,5 @@ func Check(dir string) (records int, err error) {
 		}
 		return err
 	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		return 0, fmt.Errorf("store %s: %w", path, err)
-	}
-	return records, nil
+	return records, errors.Join(err, db.Close())
 }

@@ -54,6 +54,12 @@ func Open(cfg Config, p Policy, reg prometheus.Registerer, log *slog.Logger) (*S
 			return nil, errors.Join(fmt.Errorf("store %s: %w", cfg.Dir, err), b.Close())
 		}
 		disk.of.Store(b)
+		switch c := b.compacted; {
+		case c.After > 0:
+			log.Info("store compacted", "before_mib", c.Before>>20, "after_mib", c.After>>20)
+		case b.bulky != nil:
+			log.Warn("store is much larger than what is live and was not compacted: \"otpgw store compact\" does, while the daemon is down", "reason", b.bulky)
+		}
 		return s, nil
 	}
 	s, err := open(time.Time{})
@@ -120,13 +126,16 @@ func build(b Backend, key Key, p Policy, parked *parking, m metrics, log *slog.L
 // settle reads every record once, and settles the codes that nobody settled.
 func (s *Store) settle() error {
 	var codes atomic.Int64
+	lost := s.backend.Lost()
 	step := s.rule(func(now time.Time, n number) (number, bool) {
 		for _, c := range n.codes {
 			if c.state == pending {
 				codes.Add(1)
 			}
 		}
-		return recovered(now, n)
+		n, changed := recovered(now, n)
+		n, ended := outdated(now, lost, n)
+		return n, changed || ended
 	})
 	err := s.backend.Scan(context.Background(), func(now time.Time, r Record) (Record, bool) {
 		content, ok := s.keys.unseal(r)
@@ -137,7 +146,7 @@ func (s *Store) settle() error {
 				}
 			}
 		}
-		if ok && content.settled() {
+		if ok && content.settled() && now.Sub(lost) >= leapMost { // until then a code that was lost may be live
 			return nil, false
 		}
 		return step(now, r)
@@ -258,7 +267,7 @@ func (s *Store) lostAt() time.Time {
 func (s *Store) Trouble() []string {
 	list := s.backend.Trouble()
 	if lost := s.backend.Lost(); s.backend.Now().Sub(lost) < max(day, s.policy.Load().memory()) {
-		list = append(list, fmt.Sprintf("begun anew at %s, for what was there was damaged: earlier codes are expired, limits are halved for one window each",
+		list = append(list, fmt.Sprintf("begun anew at %s, for what was there was damaged or a backup took its place: earlier codes are expired, limits are halved for one window each",
 			lost.UTC().Format(time.RFC3339)))
 	}
 	return list

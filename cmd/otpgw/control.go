@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"regexp"
@@ -330,6 +331,25 @@ func (d controls) traceNumber(ctx context.Context, number string, reveal bool) (
 	}
 	return found, nil
 }
+
+// Forget erases what is known of a number, in the store and in memory.
+func (d controls) Forget(ctx context.Context, number string) (admin.Forgotten, error) {
+	if !wholeNumber.MatchString(number) {
+		return admin.Forgotten{}, fmt.Errorf("%w: the number must be + and 5 to 15 digits, the first not 0", admin.ErrRefused)
+	}
+	stored, err := d.store.Forget(ctx, number)
+	if err != nil {
+		return admin.Forgotten{}, err
+	}
+	done := admin.Forgotten{Verifications: stored.Verifications, Live: stored.Live, Traces: d.traces.Forget(number)}
+	if done == (admin.Forgotten{}) {
+		return done, fmt.Errorf("%w: nothing is known of this number", admin.ErrRefused)
+	}
+	return done, nil
+}
+
+// Backup writes the store's file.
+func (d controls) Backup(ctx context.Context, w io.Writer) error { return d.store.Backup(ctx, w) }
 
 // completed is a trace with what the store knows of it; a v without an id is nothing. Steps that this process did not see are those that the
 // store remembers.

@@ -3,13 +3,17 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/url"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"otpgw/config"
+	"otpgw/httpapi/admin"
 	"otpgw/otpstore"
 )
 
@@ -90,10 +94,7 @@ func newStoreCommand() *cobra.Command {
 was written last. The exit code is 0 when it is whole, 1 when it is damaged or in use. The daemon does the same at each start, and checks the seal of every record, too.`,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := config.Default().Store.Dir
-			if len(args) == 1 {
-				dir = args[0]
-			}
+			dir := storeDir(args)
 			records, err := otpstore.Check(dir)
 			if err != nil {
 				return err
@@ -102,7 +103,80 @@ was written last. The exit code is 0 when it is whole, 1 when it is damaged or i
 			return nil
 		},
 	}
-	cmd.AddCommand(stats, check)
+	cmd.AddCommand(stats, check, newCompactCommand(), newForgetCommand(), newBackupCommand())
+	return cmd
+}
+
+func newCompactCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "compact [DIR]",
+		Short: "Make the file of the store anew, of a daemon that is down, without what was removed",
+		Long: `Make the file of the store in DIR, or in the default directory, anew, of a daemon that is down: it holds what is live, and nothing of what was
+removed, forgotten or swept. The new file is checked before it takes the place of the old one; there must be room for both.`,
+		Args: usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := storeDir(args)
+			c, err := otpstore.Compact(dir)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "store %s: compacted, %d KiB of %d KiB\n", dir, c.After>>10, c.Before>>10)
+			return nil
+		},
+	}
+}
+
+// storeDir is the directory that was named, or the default.
+func storeDir(args []string) string {
+	if len(args) == 1 {
+		return args[0]
+	}
+	return config.Default().Store.Dir
+}
+
+func newBackupCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "backup FILE",
+		Short: "Write a copy of the running daemon's store, as it is at one moment",
+		Long: `Write a copy of the running daemon's store to FILE, which must not be there, of mode 0600. It is of use with the store's key only. A daemon that
+starts with it in the place of otp.db expires all codes that were out and halves the limits for one of their windows each: what was tried and sent since is
+not in it.`,
+		Args: usage(cobra.ExactArgs(1)),
+	}
+	at := socket(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		records, err := otpstore.SaveBackup(args[0], func(w io.Writer) error { return at.client().Stream(cmd.Context(), "backup", w) })
+		if errors.Is(err, fs.ErrExist) {
+			return invalidError{err}
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "backup %s: whole, %s\n", args[0], count(records, "record"))
+		return nil
+	}
+	return cmd
+}
+
+func newForgetCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "forget NUMBER",
+		Short: "Erase what the running daemon knows of a phone number",
+		Long: `Erase what the running daemon knows of a phone number, +E.164: ids of its verifications, masked number, message ids, receipts, traces. Codes
+that are live end. When codes were issued, for which clients, and how many wrong ones came in a row stays under a keyed hash until it counts no longer, so that
+no limit reopens. The exit code is 2 when nothing is known of the number.`,
+		Args: usage(cobra.ExactArgs(1)),
+	}
+	at := socket(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var done admin.Forgotten
+		if err := at.client().Do(cmd.Context(), "forget", url.Values{"number": {args[0]}}, &done); err != nil {
+			return told(err)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "forgotten: %s, %d of them live, %s in memory; limits still count\n",
+			count(done.Verifications, "verification"), done.Live, count(done.Traces, "trace"))
+		return nil
+	}
 	return cmd
 }
 

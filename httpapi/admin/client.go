@@ -49,14 +49,47 @@ func (c *Client) Do(ctx context.Context, action string, values url.Values, resul
 	return c.do(r, result)
 }
 
+// streamTimeout bounds what is sent as it is read.
+const streamTimeout = time.Hour
+
+// Stream asks for an action whose result is copied to w. What was written after an error is of no use.
+func (c *Client) Stream(ctx context.Context, action string, w io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://control/"+action, nil)
+	if err != nil {
+		return err
+	}
+	patient := *c.http
+	patient.Timeout = 0 // ctx ends
+	resp, err := patient.Do(r)
+	if err != nil {
+		return c.silent(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what there is of it
+		return errors.New(strings.TrimSpace(string(body)))
+	}
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("%s was cut off: %w", action, err)
+	}
+	return nil
+}
+
+// silent says that no daemon answered.
+func (c *Client) silent(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return fmt.Errorf("no daemon answers at %s: %w", c.path, err)
+}
+
 func (c *Client) do(r *http.Request, result any) error {
 	resp, err := c.http.Do(r)
 	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err
-		}
-		return fmt.Errorf("no daemon answers at %s: %w", c.path, err)
+		return c.silent(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))

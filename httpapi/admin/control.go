@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -30,6 +31,10 @@ type Verbs interface {
 	// Trace gives what is known of messages: by authenticationId, x-correlator, message id of an SMSC, or number. With reveal the
 	// number is shown whole, where it was asked for by the number; nothing else knows it.
 	Trace(ctx context.Context, query string, reveal bool) ([]Trace, error)
+	// Forget erases what is known of a number, but for what limits further codes to it.
+	Forget(ctx context.Context, number string) (Forgotten, error)
+	// Backup writes the store's file, as it is at one moment.
+	Backup(ctx context.Context, w io.Writer) error
 	// SendTest sends a code to number on behalf of a client, or with "" of the first, the way that an application's goes.
 	SendTest(ctx context.Context, client, number string) (Sent, error)
 	// Running is the configuration in force as a file, or only what is not the default; Pending what a reload would change of it.
@@ -125,6 +130,22 @@ func (c *Control) Handler() http.Handler {
 		sent, err := c.verbs.SendTest(r.Context(), r.FormValue("client"), r.FormValue("number"))
 		c.asked(r, "send", err, "number", masked(r.FormValue("number")), "client", r.FormValue("client"), "id", sent.ID, "status", sent.Status)
 		reply(w, sent, err)
+	})
+	mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), streamTimeout)
+		defer cancel()
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(streamTimeout)) // of every real connection
+		w.Header().Set("Content-Type", "application/octet-stream")
+		err := c.verbs.Backup(ctx, w)
+		c.asked(r, "backup", err)
+		if err != nil { // some of it may have been sent
+			panic(http.ErrAbortHandler)
+		}
+	})
+	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, r *http.Request) {
+		done, err := c.verbs.Forget(r.Context(), r.FormValue("number"))
+		c.asked(r, "forget", err, "number", masked(r.FormValue("number")))
+		reply(w, done, err)
 	})
 	c.action(mux, "reload", func(r *http.Request) (any, error) { return c.verbs.Reload(r.Context()) })
 	c.action(mux, "stop", func(r *http.Request) (any, error) { return nil, c.verbs.StopSMSC(r.FormValue("smsc")) })

@@ -1,9 +1,11 @@
 package admin_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -53,6 +55,15 @@ func (v *verbs) Trace(_ context.Context, query string, reveal bool) ([]admin.Tra
 		return []admin.Trace{{ID: query, Number: query}}, v.say("reveal " + query)
 	}
 	return []admin.Trace{{ID: query}}, v.say("trace " + query)
+}
+func (v *verbs) Forget(_ context.Context, number string) (admin.Forgotten, error) {
+	return admin.Forgotten{Verifications: 2, Live: 1}, v.say("forget " + number)
+}
+func (v *verbs) Backup(_ context.Context, w io.Writer) error {
+	if _, err := w.Write(bytes.Repeat([]byte("x"), 1<<20)); err != nil {
+		return err
+	}
+	return v.say("backup")
 }
 func (v *verbs) SendTest(_ context.Context, client, number string) (admin.Sent, error) {
 	return admin.Sent{ID: "an-id", Status: 200}, v.say("send " + client + " " + number)
@@ -255,6 +266,14 @@ func TestTraces(t *testing.T) {
 	if got := traces.Latest("+340", 10); len(got) != 1 || got[0].ID != "id-5000" {
 		t.Errorf("by number: %+v", got)
 	}
+	if n := traces.Forget("+340"); n != 1 || len(traces.Latest("+340", 10)) != 0 || traces.Forget("+340") != 0 {
+		t.Errorf("%d forgotten", n)
+	}
+	for _, name := range []string{"id-5000", "correlator-5000", "message-5000"} {
+		if _, ok := traces.Find(name); ok {
+			t.Errorf("%s is found after its number was forgotten", name)
+		}
+	}
 	for range 100 {
 		traces.Add("id-1", time.Time{}, "checked", "x")
 	}
@@ -281,6 +300,10 @@ func TestActionsAreAudited(t *testing.T) {
 	if err := c.Do(ctx, "send", url.Values{"number": {number}, "client": {"acme"}}, &sent); err != nil || sent.ID != "an-id" {
 		t.Errorf("%+v, %v", sent, err)
 	}
+	var done admin.Forgotten
+	if err := c.Do(ctx, "forget", url.Values{"number": {number}}, &done); err != nil || done.Verifications != 2 || done.Live != 1 {
+		t.Errorf("%+v, %v", done, err)
+	}
 	if err := c.Do(ctx, "stop", url.Values{"smsc": {"main"}}, nil); err != nil {
 		t.Error(err)
 	}
@@ -296,13 +319,14 @@ func TestActionsAreAudited(t *testing.T) {
 	for _, want := range []string{
 		`"action":"reveal",` + uid + `,"number":"+34*******56"`,
 		`"action":"send",` + uid + `,"number":"+34*******56","client":"acme","id":"an-id","status":200`,
+		`"action":"forget",` + uid + `,"number":"+34*******56"}`,
 		`"action":"stop",` + uid + `,"smsc":"main"`, `"action":"pause",` + uid + `}`, `"action":"reload",` + uid + `,"error":"refused: no"`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in\n%s", want, got)
 		}
 	}
-	if strings.Contains(got, number[3:]) || strings.Count(got, "\n") != 5 {
+	if strings.Contains(got, number[3:]) || strings.Count(got, "\n") != 6 {
 		t.Errorf("too much is written down:\n%s", got)
 	}
 }
@@ -329,5 +353,28 @@ func TestStepsAreInOrder(t *testing.T) {
 	got, _ := traces.Find("id")
 	if len(got.Steps) != 2 || got.Steps[0].What != "submit_resp" || got.Parent != "parent" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// What is cut off is no backup.
+func TestBackupOverTheSocket(t *testing.T) {
+	v, audit := &verbs{}, new(audited)
+	c := runAudited(t, v, audit)
+	var got bytes.Buffer
+	if err := c.Stream(t.Context(), "backup", &got); err != nil || got.Len() != 1<<20 {
+		t.Errorf("%d octets, %v", got.Len(), err)
+	}
+	v.err = errors.New("broken")
+	if err := c.Stream(t.Context(), "backup", io.Discard); err == nil || !strings.Contains(err.Error(), "cut off") {
+		t.Errorf("cut off: %v", err)
+	}
+	if err := c.Stream(t.Context(), "nothing", io.Discard); err == nil || strings.Contains(err.Error(), "cut off") {
+		t.Errorf("no such action: %v", err)
+	}
+	if err := admin.NewClient(socketPath(t)).Stream(t.Context(), "backup", io.Discard); err == nil || !strings.Contains(err.Error(), "no daemon answers") {
+		t.Errorf("no daemon: %v", err)
+	}
+	if n := strings.Count(audit.String(), `"action":"backup"`); n != 2 {
+		t.Errorf("%d lines in the audit log: %s", n, audit)
 	}
 }

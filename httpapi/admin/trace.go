@@ -110,6 +110,29 @@ func (t *Traces) drop(e *list.Element) {
 	}
 }
 
+// A Forgotten says what was erased of a number.
+type Forgotten struct {
+	Verifications int `json:"verifications"` // in the store
+	Live          int `json:"live"`          // of them, those that could still be verified
+	Traces        int `json:"traces"`        // in memory
+}
+
+// Forget drops the traces of this number and says how many there were.
+func (t *Traces) Forget(number string) (dropped int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	hash := maphash.String(t.seed, number)
+	for e := t.order.Front(); e != nil; {
+		next := e.Next()
+		if e.Value.(*kept).number == hash {
+			t.drop(e)
+			dropped++
+		}
+		e = next
+	}
+	return dropped
+}
+
 // Find gives the trace of an authenticationId, an x-correlator or a message id of an SMSC.
 func (t *Traces) Find(query string) (Trace, bool) {
 	t.mu.Lock()
