@@ -110,6 +110,9 @@ func compileTemplate(template string) (*regexp.Regexp, error) {
 		if at == nil {
 			break
 		}
+		if before := rest[:at[0]]; strings.Contains(before, "{{") || strings.Contains(before, "}}") {
+			return bad("its blanks must be {{code}}, {{text:N}} or {{digits:N}} with N from 1 to 160")
+		}
 		pattern.WriteString(regexp.QuoteMeta(rest[:at[0]]))
 		kind, length := rest[at[2]:at[3]], 0
 		if at[4] >= 0 {

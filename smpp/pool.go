@@ -150,7 +150,7 @@ func (p *Pool) Ready() error {
 		all = append(all, err)
 	}
 	if len(all) == 0 {
-		return errors.New("there is no smsc")
+		return errors.New("no smsc is in use: all are stopped, or none is configured")
 	}
 	return errors.Join(all...)
 }

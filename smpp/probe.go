@@ -249,7 +249,7 @@ func (p *probe) await(ctx context.Context, m *ProbeMessage) {
 		}
 		p.serve(f)
 	}
-	p.tell(ProbeStep{Name: "receipt", Detail: fmt.Sprintf("none within %v", m.Wait), Advice: "ask whether receipts are switched on for the account"})
+	p.tell(ProbeStep{Name: "receipt", Detail: fmt.Sprintf("none within %v", m.Wait), Advice: "a daemon that is bound may have been given it: look there for an orphan, or probe while it is stopped; else ask whether receipts are switched on for the account"})
 }
 
 // told says whether r was the final receipt of the message.

@@ -22,6 +22,9 @@ const defaultConfigFile = "/etc/otpgw/otpgw.toml"
 // scopeSendValidate is the one scope of both operations (CAMARA One Time Password SMS, securitySchemes).
 const scopeSendValidate = "one-time-password-sms:send-validate"
 
+// scopeVerifications is that of the side API.
+const scopeVerifications = "otpgw:verifications"
+
 func newRootCommand(reload <-chan os.Signal) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "otpgw",
@@ -95,6 +98,7 @@ func newTokenCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "token", Short: "Make access tokens for the token file, and check tokens", Args: cobra.ArbitraryArgs, RunE: chooseCommand}
 	var client string
 	var life time.Duration
+	var scopes []string
 	issue := &cobra.Command{
 		Use:   "new",
 		Short: "Print a new access token and the stanza of the token file that admits it",
@@ -107,24 +111,33 @@ holds only the SHA-256 of the token: give the token to the client, it cannot be 
 			if err := named.Validate(); err != nil {
 				return invalidError{fmt.Errorf("--client: %w", err)}
 			}
+			for _, scope := range scopes {
+				if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+					return invalidError{fmt.Errorf("--scope %q: must be printable ASCII without spaces, quotes and backslashes", scope)}
+				}
+			}
 			if life <= 0 {
 				return invalidError{fmt.Errorf("--expires-in %v: must be more than 0", life)}
 			}
 			token := rand.Text() + rand.Text()
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "# token: %s\n%s", token, tokenStanza(token, client, time.Now().Add(life)))
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "# token: %s\n%s", token, tokenStanza(token, client, time.Now().Add(life), scopes...))
 			return err
 		},
 	}
 	issue.Flags().StringVar(&client, "client", "", "`id` of the [[client]] that the token stands for")
 	issue.Flags().DurationVar(&life, "expires-in", 90*24*time.Hour, "how long the token is valid")
+	issue.Flags().StringSliceVar(&scopes, "scope", []string{scopeSendValidate}, "`scopes` that it has; "+scopeVerifications+" lets its client see its verifications")
 	cmd.AddCommand(issue, newVerifyCommand())
 	return cmd
 }
 
 // tokenStanza is the entry of a token file that admits token for client until expires.
-func tokenStanza(token, client string, expires time.Time) string {
-	return fmt.Sprintf("[[token]]\nsha256 = \"%x\"\nclient = %q\nscopes = [%q]\nexpires = %s\n",
-		sha256.Sum256([]byte(token)), client, scopeSendValidate, expires.UTC().Format(time.RFC3339))
+func tokenStanza(token, client string, expires time.Time, scopes ...string) string {
+	if len(scopes) == 0 {
+		scopes = []string{scopeSendValidate}
+	}
+	return fmt.Sprintf("[[token]]\nsha256 = \"%x\"\nclient = %q\nscopes = [\"%s\"]\nexpires = %s\n",
+		sha256.Sum256([]byte(token)), client, strings.Join(scopes, `", "`), expires.UTC().Format(time.RFC3339))
 }
 
 func newVersionCommand() *cobra.Command {

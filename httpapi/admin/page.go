@@ -83,9 +83,11 @@ func (p *Page) mount(mux *http.ServeMux) {
 		mux.HandleFunc("POST /status/"+action, p.guarded(func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case len(p.Password) == 0:
+				p.Audit.Warn("page refused", "action", action, "reason", "admin.password is not set", "peer", r.RemoteAddr)
 				http.Error(w, "admin.password is not set: nothing can be changed from here", http.StatusForbidden)
 				return
 			case p.role(r) != acting:
+				p.Audit.Warn("page refused", "action", action, "reason", "for looking only", "peer", r.RemoteAddr)
 				http.Error(w, "this password is for looking only", http.StatusForbidden)
 				return
 			}
@@ -104,6 +106,10 @@ func (p *Page) mount(mux *http.ServeMux) {
 // guarded asks for the password, if there is one, and keeps other sites out.
 func (p *Page) guarded(h http.HandlerFunc) http.HandlerFunc {
 	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.Audit.Warn("page refused", "path", r.URL.Path, "reason", "another origin", "origin", r.Header.Get("Origin"), "peer", r.RemoteAddr)
+		http.Error(w, "not from another origin", http.StatusForbidden)
+	}))
 	inner := origins.Handler(h)
 	return func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()

@@ -265,7 +265,7 @@ func TestLookingIsNotActing(t *testing.T) {
 	if w := ask(s, "POST", "/status/stop?smsc=main", as(acts)); w.Code != http.StatusSeeOther {
 		t.Errorf("who acts: %d", w.Code)
 	}
-	if got := audit.String(); !strings.Contains(got, `"msg":"page","action":"stop","user":"anybody","peer":"127.0.0.1:1234","smsc":"main"`) || strings.Count(got, "\n") != 2 {
+	if got := audit.String(); !strings.Contains(got, `"msg":"page","action":"stop","user":"anybody","peer":"127.0.0.1:1234","smsc":"main"`) || strings.Count(got, "\n") != 3 || !strings.Contains(got, `"reason":"for looking only"`) {
 		t.Errorf("audited:\n%s", got)
 	}
 }

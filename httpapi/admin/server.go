@@ -44,7 +44,11 @@ func DefaultConfig() Config {
 // Validate says what is wrong with a key; the text begins with the key.
 func (c Config) Validate() error {
 	var errs []error
-	switch _, _, err := net.SplitHostPort(c.Listen); {
+	_, port, err := net.SplitHostPort(c.Listen)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	switch {
 	case filepath.IsAbs(c.Listen) && (len(c.Listen) > 100 || c.Listen == c.Control):
 		errs = append(errs, fmt.Errorf("listen = %q: must have at most 100 octets, as the path of a socket, and be another than control", c.Listen))
 	case !filepath.IsAbs(c.Listen) && err != nil:

@@ -247,7 +247,7 @@ func (s *sink) call(ctx context.Context, e entry) {
 	case gone:
 		s.trace(e.ID, "not told", fmt.Sprintf("%s %s, %s", s.cfg.Name, e.Name, said))
 		s.stop()
-		s.mark(ctx, e)
+		s.putBack(e) // the next reload finds it among what is untold
 	default:
 		s.retry(e, result == refused, answer.RetryAfter, said)
 	}

@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -233,8 +234,8 @@ func (s *Set) find(ctx context.Context, token string, hash [32]byte, now time.Ti
 	if looksSigned(token) {
 		own, parsed, c, err := s.issuerOf(token)
 		switch {
-		case err != nil && !slices.ContainsFunc(s.issuers, (*issuer).opaque):
-			return nil, verdict{}, err
+		case err != nil && (own != nil && own.keys != nil || !slices.ContainsFunc(s.issuers, (*issuer).opaque)):
+			return own, verdict{}, err // it is nobody else's
 		case own != nil && own.keys != nil:
 			v, err := own.verify(ctx, parsed, c, now)
 			if err == nil {
@@ -273,7 +274,15 @@ func (s *Set) issuerOf(token string) (*issuer, *signed, *claims, error) {
 	}
 	c, err := parseClaims(parsed.payload, s.naming)
 	if err != nil {
-		return nil, parsed, nil, refuse(reasonMalformed, "claims: %v", err)
+		var named struct {
+			Issuer string `json:"iss"`
+		}
+		_ = json.Unmarshal(parsed.payload, &named) // as far as it goes
+		at := slices.IndexFunc(s.issuers, func(i *issuer) bool { return i.Issuer != "" && i.Issuer == named.Issuer })
+		if at < 0 {
+			return nil, parsed, nil, refuse(reasonMalformed, "claims: %v", err)
+		}
+		return s.issuers[at], parsed, nil, refuse(reasonMalformed, "claims: %v", err)
 	}
 	for _, i := range s.issuers {
 		if i.Issuer != "" && i.Issuer == c.issuer {
