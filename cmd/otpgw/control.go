@@ -64,7 +64,14 @@ func (d controls) Status(context.Context) admin.Status {
 	s.Events = d.events.Latest()
 	tables := d.history.Tables()
 	s.Tables = &tables
-	s.Trouble = d.store.Trouble()
+	for _, part := range []struct {
+		name string
+		list []string
+	}{{"store", d.store.Trouble()}, {"tokens", d.tokens.Trouble()}, {"callbacks", d.callbacks.Trouble()}} {
+		for _, line := range part.list {
+			s.Trouble = append(s.Trouble, part.name+": "+line)
+		}
+	}
 	return s
 }
 

@@ -135,6 +135,7 @@ func TestAccessTokensOfAnIssuer(t *testing.T) {
 	if got := p.probe("/readyz"); got != http.StatusServiceUnavailable {
 		t.Errorf("/readyz: %d without the issuer", got)
 	}
+	p.expectOutput(1, "trouble: tokens: issuer ", "status")
 	if code, said := p.verifyToken(i.token(nil)); code != exitFailure || !strings.Contains(said, "FAILED  keys") {
 		t.Errorf("token verify without the issuer: exit %d: %s", code, said)
 	}

@@ -103,7 +103,7 @@ func printStatus(out io.Writer, s admin.Status, part []string, asJSON bool) erro
 		}
 	}
 	for _, line := range s.Trouble {
-		fmt.Fprintf(out, "  trouble: store: %s\n", line)
+		fmt.Fprintf(out, "  trouble: %s\n", line)
 	}
 	if s.Config.File != "" {
 		fmt.Fprintf(out, "configuration %s, in force for %v\n", s.Config.File, age(s.Config.At))

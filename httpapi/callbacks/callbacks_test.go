@@ -630,6 +630,9 @@ func TestGoneStopsTheSinkUntilItIsAppliedAgain(t *testing.T) {
 		if !strings.Contains(c.logged(), "level=ERROR") {
 			t.Errorf("logged %s", c.logged())
 		}
+		if trouble := c.Trouble(); len(trouble) != 1 || !strings.Contains(trouble[0], "sink main: stopped") {
+			t.Errorf("trouble %q", trouble)
+		}
 		r.mu.Lock()
 		r.answer = nil
 		r.mu.Unlock()

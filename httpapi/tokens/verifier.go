@@ -156,6 +156,16 @@ func (v *Verifier) Ready() error {
 	return errors.Join(errs...)
 }
 
+// Trouble says which issuers cannot verify tokens now, a line each.
+func (v *Verifier) Trouble() (list []string) {
+	for _, i := range v.now.Load().issuers {
+		if err := i.ready(); err != nil {
+			list = append(list, err.Error())
+		}
+	}
+	return list
+}
+
 // Authenticate finds out whose request r is. It looks at headers and the connection only and never at the body. Whatever is wrong with
 // the credentials is ErrUnauthenticated, as a *Refusal; ErrAuthUnavailable means that it cannot be known now.
 func (s *Set) Authenticate(ctx context.Context, r *http.Request) (Principal, error) {

@@ -123,7 +123,7 @@ function show(f) {
   id("state").textContent = s.ready ? s.state : s.state + ", not ready";
   id("state").className = s.ready ? "badge" : "badge bad";
   document.title = "otpgw: " + id("state").textContent;
-  const failing = (s.failing || []).map(x => x.name + ": " + x.reason);
+  const failing = (s.failing || []).map(x => x.name + ": " + x.reason).concat(s.trouble || []);
   if (id("failing").innerText !== failing.join("\n")) id("failing").replaceChildren(...failing.map(x => make("li", x)));
   id("config").textContent = s.config.file ? s.config.file + ", in force for " + age(s.config.loadedAt) +
     (s.config.error ? "; the last reload was refused: " + s.config.error : "") + (s.config.needsRestart ? "; needs a restart: " + s.config.needsRestart.join(", ") : "") : "built-in configuration";
