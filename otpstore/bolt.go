@@ -26,7 +26,6 @@ const (
 	headVersion = 3                     // the first whose file has a head
 	lazyWithin  = 20 * time.Millisecond // bound on the age of a job that nobody waits for
 	begunWithin = 10 * time.Second      // bound on the wait for a commit
-	quietTimes  = 3                     // so many times as long as the commits before it, what yields waits for one of its own
 )
 
 // Bolt is the backend for one machine: one bbolt file.
@@ -501,7 +500,7 @@ func (b *Bolt) Run(ctx context.Context) error {
 		if err := b.drain(next); err != nil {
 			return err
 		}
-		if until := time.Now().Add(min(quietTimes*time.Since(began), lazyWithin)); until.After(quiet) {
+		if until := time.Now().Add(min(time.Since(began), lazyWithin)); until.After(quiet) {
 			quiet = until
 		}
 	}

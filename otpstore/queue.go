@@ -119,7 +119,7 @@ func (q *queue) take(t turn) []*job {
 	batch := make([]*job, 0, min(len(q.jobs)+len(q.yields), batchLength))
 	batch, q.jobs = shift(batch, q.jobs, min(len(q.jobs), batchLength))
 	n := min(len(q.yields), batchLength-len(batch))
-	if len(batch) > 0 {
+	if len(batch) > 0 || t == politeTurn { // a small commit, for who comes meanwhile waits for its end
 		n = min(n, batchYields)
 	}
 	if len(q.jobs) > 0 { // what is left of the others bars what came after it

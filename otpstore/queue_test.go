@@ -86,8 +86,8 @@ func TestWhatYieldsComesLast(t *testing.T) {
 	if q.take(urgentTurn) != nil || !signalled(q.polite) {
 		t.Error("what yields was taken out of its turn, or nothing tells of it")
 	}
-	if u, y := kinds(q.take(politeTurn)); u != 0 || y != batchLength {
-		t.Errorf("%d and %d that yield, want all of a batch", u, y)
+	if u, y := kinds(q.take(politeTurn)); u != 0 || y != batchYields {
+		t.Errorf("%d and %d that yield, want %d", u, y, batchYields)
 	}
 	for len(q.take(anyTurn)) > 0 {
 	}
