@@ -59,7 +59,7 @@ type Bolt struct {
 // ErrCorrupt where that is the reason.
 func OpenBolt(dir string, reg prometheus.Registerer) (*Bolt, error) {
 	metrics := newBoltMetrics(reg)
-	b, err := openBolt(dir, time.Time{}, metrics)
+	b, err := openBolt(dir, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func OpenBolt(dir string, reg prometheus.Registerer) (*Bolt, error) {
 }
 
 // openBolt opens the store in dir. A file that it creates takes the place of one that was lost at the given time, if any.
-func openBolt(dir string, lost time.Time, metrics *boltMetrics) (*Bolt, error) {
+func openBolt(dir string, metrics *boltMetrics) (*Bolt, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -76,17 +76,17 @@ func openBolt(dir string, lost time.Time, metrics *boltMetrics) (*Bolt, error) {
 		return nil, fmt.Errorf("store %s: %w", dir, err)
 	}
 	path := filepath.Join(dir, boltFile)
-	b, err := openFile(path, lost, metrics)
+	b, err := openFile(path, metrics)
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
 	return b, nil
 }
 
-func openFile(path string, lost time.Time, metrics *boltMetrics) (*Bolt, error) {
+func openFile(path string, metrics *boltMetrics) (*Bolt, error) {
 	sound, err := checkFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = createFile(path, lost); err == nil {
+		if err = createFile(path, time.Time{}); err == nil {
 			sound, err = checkFile(path)
 		}
 	}
@@ -244,7 +244,7 @@ const (
 	lockRetry = 50 * time.Millisecond
 )
 
-// setAside renames the store's file in dir, so that another can take its place, and gives the name that it has now.
+// setAside gives the store's file in dir another name, which it returns, and puts an empty one in its place that knows of the loss at now.
 func setAside(dir string, now time.Time) (string, error) {
 	path := filepath.Join(dir, boltFile)
 	aside := path + ".corrupt-" + now.UTC().Format("20060102T150405Z")

@@ -164,7 +164,7 @@ func TestFirstCommitIsMissed(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	older, err := openFile(file, time.Time{}, newBoltMetrics(nil))
+	older, err := openFile(file, newBoltMetrics(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

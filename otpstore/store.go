@@ -44,8 +44,8 @@ func Open(cfg Config, p Policy, reg prometheus.Registerer, log *slog.Logger) (*S
 	disk := newBoltMetrics(reg)
 	parked := newParking()
 	rest := newMetrics(reg, func() int { return parked.waiting(time.Now()) })
-	open := func(lost time.Time) (*Store, error) {
-		b, err := openBolt(cfg.Dir, lost, disk)
+	open := func() (*Store, error) {
+		b, err := openBolt(cfg.Dir, disk)
 		if err != nil {
 			return nil, err
 		}
@@ -62,18 +62,17 @@ func Open(cfg Config, p Policy, reg prometheus.Registerer, log *slog.Logger) (*S
 		}
 		return s, nil
 	}
-	s, err := open(time.Time{})
+	s, err := open()
 	if !errors.Is(err, ErrCorrupt) {
 		return s, err
 	}
-	lost := time.Now()
-	aside, failed := setAside(cfg.Dir, lost)
+	aside, failed := setAside(cfg.Dir, time.Now())
 	if failed != nil {
 		return nil, fmt.Errorf("%w; it cannot be set aside as %s: %w", err, aside, failed)
 	}
 	log.Error("the store is damaged: set aside, begun anew; codes that were sent are expired, limits are halved for one window each",
 		"aside", aside, "error", err)
-	return open(time.Time{})
+	return open()
 }
 
 func openWith(b *Bolt, cfg Config, p Policy, parked *parking, m metrics, log *slog.Logger) (*Store, error) {
