@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"otpgw/smpp/pdu"
 )
 
@@ -32,6 +34,7 @@ type account struct {
 	binds    []*bind
 	outbind  *outbind // nil where the SMSC does not call
 	receipts *receipts
+	pace     *rate.Limiter // of the reading of receipts, the pool's
 	expected *expected
 	errands  *errands
 	stubborn *stubborn
@@ -46,13 +49,14 @@ type account struct {
 }
 
 // newAccount starts nothing.
-func newAccount(from prepared, hooks Hooks, m *metrics, log *slog.Logger) *account {
+func newAccount(from prepared, hooks Hooks, pace *rate.Limiter, m *metrics, log *slog.Logger) *account {
 	cfg := from.config
 	a := &account{
 		config:   cfg,
 		files:    from.files,
 		rate:     cfg.Rate,
 		hooks:    hooks,
+		pace:     pace,
 		text:     cfg.textOptions(),
 		gate:     newGate(cfg, m),
 		expected: newExpected(m),

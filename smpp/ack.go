@@ -38,7 +38,7 @@ func (s *session) receive(ctx context.Context, f pdu.Frame, answer pdu.Header) {
 		s.acknowledge(a, pdu.StatusOK)
 		return
 	}
-	d := delivery{session: s, ack: a, receipt: s.account.receipt(receipt, time.Now())}
+	d := &delivery{session: s, ack: a, receipt: s.account.receipt(receipt, time.Now())}
 	if !s.account.receipts.offer(ctx, d) {
 		s.metrics.deferred.WithLabelValues("queue_full").Inc()
 		s.acknowledge(a, pdu.StatusRxTAppn)

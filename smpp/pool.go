@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 )
 
 const (
 	maxSendTime = time.Minute      // for a Send whose context has no deadline
 	handover    = 10 * time.Second // for an account to be up that takes the place of another
+	readPace    = 20_000           // receipts a second that are read, of all accounts together
 )
 
 // A Pool keeps the binds of all accounts up and sends messages over them. Its methods may be called by several
@@ -27,6 +29,7 @@ type Pool struct {
 	accounts atomic.Pointer[[]*account]
 	started  atomic.Bool
 	news     chan struct{} // there are moves; has room for one
+	pace     *rate.Limiter // of the reading of receipts: a flood of them must leave the processor to those who wait for an answer
 
 	mu      sync.Mutex      // guards the rest, and changes of accounts
 	moves   []move          // not done yet
@@ -68,7 +71,7 @@ type BindStatus struct {
 
 // NewPool returns a pool that does nothing until Run. reg may be nil. The names of the accounts must differ.
 func NewPool(accounts []Config, hooks Hooks, reg prometheus.Registerer, log *slog.Logger) (*Pool, error) {
-	p := &Pool{hooks: hooks, registry: reg, log: log, dialer: newDialer, news: make(chan struct{}, 1)}
+	p := &Pool{hooks: hooks, registry: reg, log: log, dialer: newDialer, news: make(chan struct{}, 1), pace: rate.NewLimiter(readPace, 4*restEvery)}
 	p.accounts.Store(new([]*account))
 	change, err := p.Prepare(accounts)
 	if err != nil {

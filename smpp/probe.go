@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"otpgw/smpp/pdu"
 )
 
@@ -49,7 +51,7 @@ func Probe(ctx context.Context, cfg Config, message *ProbeMessage, tell func(Pro
 	if err != nil {
 		return err
 	}
-	a := newAccount(prepared{config: cfg}, Hooks{}, newMetrics(nil, cfg.Name), slog.New(slog.DiscardHandler))
+	a := newAccount(prepared{config: cfg}, Hooks{}, rate.NewLimiter(rate.Inf, 0), newMetrics(nil, cfg.Name), slog.New(slog.DiscardHandler))
 	failed, worked := false, false
 	for i := range cfg.Endpoints {
 		p := &probe{account: a, tell: func(s ProbeStep) {

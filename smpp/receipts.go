@@ -22,7 +22,7 @@ type delivery struct {
 }
 
 // key is one for all receipts of a message.
-func (d delivery) key() string { return d.receipt.MessageIDs[0] }
+func (d *delivery) key() string { return d.receipt.MessageIDs[0] }
 
 // receipts are those of one account on their way to the func that records them. Receipts of one message go one after the
 // other, in the order of their arrival; others may overtake each other.
@@ -33,7 +33,7 @@ type receipts struct {
 
 	mu      sync.Mutex // guards the rest
 	more    sync.Cond
-	queue   []delivery
+	queue   []*delivery
 	busy    map[string]bool // keys in work
 	started int
 	idle    int // workers that wait and have not been signalled
@@ -47,7 +47,7 @@ func newReceipts(a *account, limit int) *receipts {
 }
 
 // offer queues d, or returns false when the queue is full. It never blocks. ctx must not end before close.
-func (r *receipts) offer(ctx context.Context, d delivery) bool {
+func (r *receipts) offer(ctx context.Context, d *delivery) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.queue) >= r.limit || r.closed {
@@ -91,7 +91,7 @@ func (r *receipts) work(ctx context.Context) {
 
 // take waits for the first receipt in the queue whose message has none in work. Whoever ends the work on a message
 // comes here next, so none is left behind.
-func (r *receipts) take() (delivery, bool) {
+func (r *receipts) take() (*delivery, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for !r.closed {
@@ -101,7 +101,7 @@ func (r *receipts) take() (delivery, bool) {
 			}
 			r.busy[d.key()] = true
 			if i == 0 {
-				r.queue[0] = delivery{}
+				r.queue[0] = nil
 				r.queue = r.queue[1:]
 			} else {
 				r.queue = slices.Delete(r.queue, i, i+1)
@@ -111,10 +111,10 @@ func (r *receipts) take() (delivery, bool) {
 		r.idle++
 		r.more.Wait()
 	}
-	return delivery{}, false
+	return nil, false
 }
 
-func (r *receipts) record(ctx context.Context, d delivery) {
+func (r *receipts) record(ctx context.Context, d *delivery) {
 	if d.session.over() {
 		return // the SMSC got no answer and sends it again
 	}

@@ -56,6 +56,41 @@ func TestFullQueueOfReceiptsIsAnAnswer(t *testing.T) {
 	})
 }
 
+// TestFloodIsReadAtAPace: the processor is for others too. What comes over another bind is not held up.
+func TestFloodIsReadAtAPace(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *link) {
+		cfg := testConfig()
+		cfg.Binds = 2
+		r := run(t, l, cfg, func(context.Context, smpp.Receipt) error { return nil })
+		flooding, quiet := r.bound(), r.bound()
+		began := time.Now()
+		const flood = 10_000
+		go func() {
+			for i := range uint32(flood) {
+				flooding.send(pdu.Header{Command: pdu.DeliverSM, Sequence: i}, receiptFor(fmt.Sprint(i)))
+			}
+		}()
+		answered := make(chan time.Duration)
+		go func() {
+			quiet.send(pdu.Header{Command: pdu.DeliverSM, Sequence: 7}, receiptFor("alone"))
+			quiet.send(pdu.Header{Command: pdu.EnquireLink, Sequence: 8}, nil)
+			quiet.expectStatus(pdu.DeliverSMResp, pdu.StatusOK, 7)
+			quiet.expectStatus(pdu.EnquireLinkResp, pdu.StatusOK, 8)
+			answered <- time.Since(began)
+		}()
+		for i := range uint32(flood) {
+			flooding.expectStatus(pdu.DeliverSMResp, pdu.StatusOK, i)
+		}
+		if took := time.Since(began); took < 490*time.Millisecond || took > 600*time.Millisecond {
+			t.Errorf("%d receipts were read in %v, want 20,000 a second", flood, took)
+		}
+		if took := <-answered; took > 10*time.Millisecond {
+			t.Errorf("the other bind was answered after %v", took)
+		}
+		r.stopAll(flooding, quiet)
+	})
+}
+
 func TestReceiptThatTakesTooLong(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *link) {
 		r := run(t, l, testConfig(), func(ctx context.Context, _ smpp.Receipt) error {

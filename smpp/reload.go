@@ -113,7 +113,7 @@ func (p *Pool) settle() {
 		i := slices.IndexFunc(old, func(a *account) bool { return a.config.Name == wanted.config.Name && !a.retired.Load() })
 		if i < 0 {
 			m := newMetrics(p.registry, wanted.config.Name)
-			a := newAccount(wanted, p.hooks, m, p.log)
+			a := newAccount(wanted, p.hooks, p.pace, m, p.log)
 			m.show(a)
 			p.moves = append(p.moves, move{start: a})
 			next = append(next, a)
@@ -127,7 +127,7 @@ func (p *Pool) settle() {
 			continue
 		}
 		a.retired.Store(true)
-		successor := newAccount(wanted, p.hooks, a.metrics, p.log)
+		successor := newAccount(wanted, p.hooks, p.pace, a.metrics, p.log)
 		a.metrics.show(successor)
 		p.moves = append(p.moves, move{start: successor, stop: a})
 		next = append(next, successor, a)

@@ -24,6 +24,7 @@ const (
 	maxSequence = 0x7FFFFFFF       // SMPP 3.4 §3.2
 	maxProtests = 3                // times a minute that the SMSC may not understand us
 	yieldEvery  = 4                // PDUs read in a row
+	restEvery   = 16               // receipts read in a row
 )
 
 // Reasons why a session ended, as metrics have them.
@@ -97,6 +98,7 @@ func (s *session) canTry() bool { return s.seat.suspect && s.seat.proven && s.se
 func (s *session) read(ctx context.Context) {
 	stream := &stream{conn: s.conn, timeout: s.account.config.PDUReadTimeout}
 	reader := pdu.NewReader(stream)
+	receipts := 0
 	for n := 0; ; n++ {
 		if n%yieldEvery == 0 { // a flood on one connection must not keep others from the processor
 			runtime.Gosched()
@@ -109,6 +111,11 @@ func (s *session) read(ctx context.Context) {
 		s.heard.Store(int64(time.Since(s.started)))
 		s.metrics.received(f.Command)
 		s.handle(ctx, f)
+		if f.Command == pdu.DeliverSM || f.Command == pdu.DataSM {
+			if receipts++; receipts%restEvery == 0 {
+				_ = s.account.pace.WaitN(ctx, restEvery) // it fails at the end of ctx, which the session learns by itself
+			}
+		}
 		select {
 		case <-s.done:
 			return
