@@ -26,6 +26,7 @@ const (
 	headVersion = 3                     // the first whose file has a head
 	lazyWithin  = 20 * time.Millisecond // bound on the age of a job that nobody waits for
 	begunWithin = 10 * time.Second      // bound on the wait for a commit
+	leastRecord = 128                   // octets that a record takes in the file, at the least
 )
 
 // Bolt is the backend for one machine: one bbolt file.
@@ -112,7 +113,6 @@ func openFile(path string, metrics *boltMetrics) (*Bolt, error) {
 	}
 	b := &Bolt{
 		db:      db,
-		index:   newIndex(),
 		queue:   newQueue(),
 		metrics: metrics,
 		panics:  make(chan error, 1),
@@ -133,6 +133,7 @@ func openFile(path string, metrics *boltMetrics) (*Bolt, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	b.index = newIndex(int(min(b.head.count, uint64(b.used/leastRecord))))
 	b.clock = newTimekeeper(b.head.clock)
 	if b.restored {
 		b.head.lost, _ = b.clock.now()
@@ -582,7 +583,7 @@ func (b *Bolt) transact(jobs []*job) (err error) {
 	h := b.head
 	h.clock, _ = b.clock.now()
 	h.closed = false
-	t := &table{bucket: tx.Bucket(numbersBucket), index: b.index, head: &h}
+	t := newTable(tx, b.index, &h)
 	changed := false
 	for _, j := range jobs {
 		did, err := j.apply(t, h.clock)

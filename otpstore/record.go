@@ -131,6 +131,26 @@ func (f frame) newest() (n Name) {
 	return n
 }
 
+// older are the ids but the newest.
+func (f frame) older() []byte { return f.ids[:max(len(f.ids)-len(Name{}), 0)] }
+
+// knows reports whether ref leads to the record.
+func (f frame) knows(ref Ref) bool {
+	names := f.ids
+	switch ref.By {
+	case ByNumber:
+		return f.number == ref.Name
+	case ByMessage:
+		names = f.messages
+	}
+	for n := range each(names) {
+		if n == ref.Name {
+			return true
+		}
+	}
+	return false
+}
+
 func each(names []byte) iter.Seq[Name] {
 	return func(yield func(Name) bool) {
 		for ; len(names) > 0; names = names[16:] {

@@ -126,11 +126,11 @@ func FuzzDecodeRecord(f *testing.F) {
 		if !ok || !reflect.DeepEqual(again, n) {
 			t.Errorf("%x\nwas      %+v\nbecame %t %+v", b, n, ok, again)
 		}
-		x := newIndex()
+		x := newIndex(0)
 		x.replace(nil, b)
 		x.replace(b, encode(n))
 		x.replace(encode(n), nil)
-		if len(x.numbers) != 0 {
+		if len(x.numbers)+len(x.older)+len(x.messages)+len(x.twins) != 0 {
 			t.Errorf("index keeps %v", x)
 		}
 	})

@@ -128,7 +128,7 @@ type strategy struct {
 func inOne(c *crowd, ref Ref, step Step) func(*bbolt.Tx) error {
 	return func(tx *bbolt.Tx) error { // under the file's one write lock
 		h := c.head
-		if _, err := (&table{tx.Bucket(numbersBucket), c.index, &h}).update(c.Now(), ref, step); err != nil {
+		if _, err := newTable(tx, c.index, &h).update(c.Now(), ref, step); err != nil {
 			return err
 		}
 		c.head = h

@@ -102,7 +102,7 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 	if err != nil {
 		return err
 	}
-	t := &table{bucket: tx.Bucket(numbersBucket), index: b.index, head: &h}
+	t := newTable(tx, b.index, &h)
 	for _, c := range changes {
 		if err := t.replace(c.key, Record{}, c.next); err != nil {
 			return errors.Join(err, tx.Rollback())

@@ -14,6 +14,12 @@ type table struct {
 	bucket *bbolt.Bucket
 	index  *index
 	head   *head
+	cursor *bbolt.Cursor // for find: one for all spares most of what bbolt allocates
+}
+
+func newTable(tx *bbolt.Tx, x *index, h *head) *table {
+	b := tx.Bucket(numbersBucket)
+	return &table{bucket: b, index: x, head: h, cursor: b.Cursor()}
 }
 
 // read gives the record under key, empty but not nil where it is damaged.
@@ -28,12 +34,39 @@ func read(key, value []byte) Record {
 	return Record(value)
 }
 
-func (t *table) update(now time.Time, ref Ref, step Step) (changed bool, err error) {
-	key, known := t.index.key(ref)
-	var old Record
-	if known {
-		old = read(key[:], t.bucket.Get(key[:]))
+// find gives the record that ref leads to and its key; nil for none. A damaged one may be taken for another that lay beside it.
+func (t *table) find(ref Ref) (key Name, r Record) {
+	if ref.By == ByID {
+		if key, r = t.beginning(ref.Name[:], ref); r != nil {
+			return key, r
+		}
 	}
+	at, known := t.index.place(ref)
+	if !known {
+		return Name{}, nil
+	}
+	var first [8]byte
+	binary.BigEndian.PutUint64(first[:], uint64(at))
+	return t.beginning(first[:], ref)
+}
+
+// beginning finds it among the keys that begin so.
+func (t *table) beginning(first []byte, ref Ref) (key Name, r Record) {
+	for k, v := t.cursor.Seek(first); bytes.HasPrefix(k, first) && len(k) == len(key); k, v = t.cursor.Next() {
+		found := read(k, v)
+		f, ok := found.frame()
+		if ok && f.knows(ref) {
+			return Name(k), found
+		}
+		if !ok && r == nil {
+			key, r = Name(k), found
+		}
+	}
+	return key, r
+}
+
+func (t *table) update(now time.Time, ref Ref, step Step) (changed bool, err error) {
+	key, old := t.find(ref)
 	next, changed := step(now, old)
 	if !changed {
 		return false, nil
@@ -44,11 +77,7 @@ func (t *table) update(now time.Time, ref Ref, step Step) (changed bool, err err
 func (t *table) choose(now time.Time, refs []Ref, choice Choice) (changed bool, err error) {
 	keys, records := make([]Name, 0, len(refs)), make([]Record, 0, len(refs))
 	for _, ref := range refs {
-		key, known := t.index.key(ref)
-		if !known || slices.Contains(keys, key) {
-			continue
-		}
-		if r := read(key[:], t.bucket.Get(key[:])); r != nil {
+		if key, r := t.find(ref); r != nil && !slices.Contains(keys, key) {
 			keys, records = append(keys, key), append(records, r)
 		}
 	}

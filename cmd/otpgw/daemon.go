@@ -167,6 +167,7 @@ func (d *daemon) checks() []admin.Check {
 func (d *daemon) run(ctx context.Context) error {
 	context.AfterFunc(ctx, func() { d.draining.Store(true) })
 	err := runLayers(ctx, []layer{
+		{"memory", runMemory},
 		{"store", d.store.Run},
 		{"callbacks", d.callbacks.Run},
 		{"smpp", d.pool.Run},

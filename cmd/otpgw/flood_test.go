@@ -207,7 +207,7 @@ func TestReceiptFlood(t *testing.T) {
 	}
 	fresh := p.validateBuckets()
 	calmEnd := make(chan struct{})
-	time.AfterFunc(2*time.Second, func() { close(calmEnd) })
+	time.AfterFunc(max(2*time.Second, time.Duration(*floodReceipts)*120*time.Microsecond), func() { close(calmEnd) }) // about as long as the flood
 	calm := validate(calmEnd)
 	calmed := p.validateBuckets()
 	memory := metric(t, p.metrics(), "process_resident_memory_bytes")
