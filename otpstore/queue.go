@@ -13,7 +13,7 @@ import (
 const (
 	queueLength = 4096 // jobs that may wait; more callers wait for room
 	batchLength = 512  // jobs in one commit
-	batchYields = 16   // jobs in it that yield, where there are others
+	batchYields = 8   // jobs in it that yield, where there are fewer others
 )
 
 // A job is one step that waits for the committer.
@@ -119,8 +119,8 @@ func (q *queue) take(t turn) []*job {
 	batch := make([]*job, 0, min(len(q.jobs)+len(q.yields), batchLength))
 	batch, q.jobs = shift(batch, q.jobs, min(len(q.jobs), batchLength))
 	n := min(len(q.yields), batchLength-len(batch))
-	if len(batch) > 0 || t == politeTurn { // a small commit, for who comes meanwhile waits for its end
-		n = min(n, batchYields)
+	if len(batch) > 0 || t == politeTurn { // a small commit, for who comes meanwhile waits for its end; as many as others, so that they keep up
+		n = min(n, max(batchYields, len(batch)))
 	}
 	if len(q.jobs) > 0 { // what is left of the others bars what came after it
 		older, _ := slices.BinarySearchFunc(q.yields, q.jobs[0].number, func(j *job, number uint64) int { return cmp.Compare(j.number, number) })

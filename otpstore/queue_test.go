@@ -78,9 +78,13 @@ func TestWhatYieldsComesLast(t *testing.T) {
 		return urgent, yielding
 	}
 	put(true, 1000)
-	put(false, 10)
-	if u, y := kinds(q.take(urgentTurn)); u != 10 || y != batchYields {
-		t.Errorf("%d and %d that yield, want 10 and %d", u, y, batchYields)
+	put(false, 1)
+	if u, y := kinds(q.take(urgentTurn)); u != 1 || y != batchYields {
+		t.Errorf("%d and %d that yield, want 1 and %d", u, y, batchYields)
+	}
+	put(false, 2*batchYields) // under load they keep up with the others
+	if u, y := kinds(q.take(urgentTurn)); u != 2*batchYields || y != 2*batchYields {
+		t.Errorf("%d and %d that yield, want %d of both", u, y, 2*batchYields)
 	}
 	signalled(q.polite)
 	if q.take(urgentTurn) != nil || !signalled(q.polite) {

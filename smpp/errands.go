@@ -107,7 +107,9 @@ func (e *errands) query(x expectation) {
 		known := a.receipt(pdu.Receipt{MessageID: x.raw, State: body.State, Error: queryError(body.ErrorCode)}, time.Now())
 		known.forms, known.MessageIDs, known.Converted = []idForm{{x.id, howSame}}, []string{x.id}, 1 // it is the id of an answer
 		known.Numbers = []string{x.message.to}
-		if err := a.deliver(ctx, known); err != nil {
+		recording, cancel := context.WithTimeout(ctx, receiptTimeout)
+		defer cancel()
+		if err := a.deliver(recording, known); err != nil {
 			a.log.Warn("state of a message not recorded", "error", err)
 		}
 	})

@@ -46,10 +46,8 @@ func (a *account) receipt(r pdu.Receipt, now time.Time) receivedReceipt {
 	}}
 }
 
-// deliver has a receipt recorded.
+// deliver has a receipt recorded before ctx ends.
 func (a *account) deliver(ctx context.Context, r receivedReceipt) error {
-	ctx, cancel := context.WithTimeout(ctx, receiptTimeout)
-	defer cancel()
 	match, err := a.hooks.Deliver(ctx, r.Receipt)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 const (
 	receiptWorkers = 64               // receipts of one account that are recorded at once, so that they can share a commit
-	receiptTimeout = 10 * time.Second // for one receipt to be recorded
+	receiptTimeout = 10 * time.Second // for one receipt to be recorded, or a twentieth less
 )
 
 // A delivery is a receipt that waits to be recorded and acknowledged.
@@ -77,15 +77,40 @@ func (r *receipts) close() {
 }
 
 func (r *receipts) work(ctx context.Context) {
+	var limit limit
+	defer limit.end()
 	for {
 		d, found := r.take()
 		if !found {
 			return
 		}
-		r.record(ctx, d)
+		r.record(limit.of(ctx), d)
 		r.mu.Lock()
 		delete(r.busy, d.key())
 		r.mu.Unlock()
+	}
+}
+
+// A limit is a context that ends receiptTimeout after it was begun. One serves the receipts of half a second: a context for each of them
+// was a tenth of all garbage in a flood.
+type limit struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	begun  time.Time
+}
+
+func (l *limit) of(ctx context.Context) context.Context {
+	if now := time.Now(); l.ctx == nil || now.Sub(l.begun) > receiptTimeout/20 {
+		l.end()
+		l.ctx, l.cancel = context.WithTimeout(ctx, receiptTimeout)
+		l.begun = now
+	}
+	return l.ctx
+}
+
+func (l *limit) end() {
+	if l.cancel != nil {
+		l.cancel()
 	}
 }
 
