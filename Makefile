@@ -11,6 +11,7 @@ CYCLES      ?= 10000
 CRASHES     ?= 20000
 LIVE        ?= 10000,1000000,10000000
 CROWD       ?= 1000000
+CROWDLOAD   ?= 30m
 
 # The date of every file that is given away.
 EPOCH       := $(shell git log -1 --format=%ct 2>/dev/null || echo 1)
@@ -52,9 +53,9 @@ dist: ## what a release consists of in dist/: amd64 and arm64, bills of material
 bench: build ## benchmarks of every package and of the daemon over loopback
 	$(GO) test -run '^$$' -bench . -benchmem -count=1 -timeout 30m ./...
 
-scale: ## the store with many records (LIVE=10000,1000000,10000000 CROWD=1000000)
+scale: ## the store with many records (LIVE=10000,1000000,10000000 CROWD=1000000 CROWDLOAD=30m)
 	$(GO) test -run '^$$' -bench Designs -benchtime 1x -v -timeout 2h ./otpstore -live $(LIVE)
-	$(GO) test -run '^$$' -bench ManyRecords -benchtime 1x -v -timeout 2h ./cmd/otpgw -crowd $(CROWD) -crowd-load 1m
+	$(GO) test -run '^$$' -bench ManyRecords -benchtime 1x -v -timeout 2h ./cmd/otpgw -crowd $(CROWD) -crowd-load $(CROWDLOAD)
 
 soak: build fuzz ## the long forms: kills, power failures and fuzzing (CYCLES=10000 CRASHES=20000 FUZZTIME=5m)
 	$(GO) test -count=1 -timeout 4h -run 'TestKill|TestParallel|TestDrain|TestRestarts|TestReloads' ./cmd/otpgw -cycles $(CYCLES) -kill-within 4h -restarts 20

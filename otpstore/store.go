@@ -17,7 +17,7 @@ import (
 
 const (
 	sweepEvery = time.Minute
-	sweepBatch = 256 // records in one commit, so that none is held up long
+	sweepBatch = 64 // records in one commit, so that none is held up long
 )
 
 // A Store issues, tracks and judges codes. Its methods are safe for concurrent use; those that change anything wait until Run
