@@ -48,7 +48,7 @@ type Tokens struct {
 // Log says what is logged.
 type Log struct {
 	Level  string `toml:"level" comment:"The least severe level that is written: debug, info, warn or error." reload:"hot"`
-	Format string `toml:"format" comment:"text, json or auto: text where standard error is a terminal, else json." reload:"restart"`
+	Format string `toml:"format" comment:"text, json, journal or auto. journal: entries of the journal of systemd, with a field for each attribute (journalctl CLIENT=... ID=...); json where it cannot be reached. auto: text where standard error is a terminal, journal where it leads there, else json." reload:"restart"`
 
 	Requests string `toml:"requests" comment:"Of which requests and final receipts a line is written at level info: all, failures (answered with an error; not delivered) or none. The others have theirs at level debug, faults always." reload:"hot"`
 	Audit    string `toml:"audit" comment:"Absolute path of a file to which is appended, as JSON lines, who did what through the control socket and the status page, and what limits refused. A reload opens it anew, as logrotate wants it. Empty: all that is in the log, with component=audit." reload:"hot"`
@@ -59,7 +59,7 @@ func DefaultLog() Log { return Log{Level: "info", Format: "auto", Requests: "all
 
 // Validate returns the errors of l, joined; the text of each begins with its key.
 func (l Log) Validate() error {
-	return errors.Join(oneOf("level", l.Level, "debug", "info", "warn", "error"), oneOf("format", l.Format, "text", "json", "auto"),
+	return errors.Join(oneOf("level", l.Level, "debug", "info", "warn", "error"), oneOf("format", l.Format, "text", "json", "journal", "auto"),
 		oneOf("requests", l.Requests, "all", "failures", "none"))
 }
 

@@ -69,6 +69,7 @@ func folder(t testing.TB) string {
 	dir := t.TempDir()
 	write(t, dir, "smpp.password", password+"\n", 0o600)
 	write(t, dir, "tokens.toml", token, 0o600)
+	write(t, dir, "public", "", 0o644)
 	return dir
 }
 

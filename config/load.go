@@ -61,6 +61,7 @@ func (l *loader) load() Config {
 	cfg := l.decode()
 	l.loadTokens(&cfg)
 	l.loadCertificates(cfg)
+	l.checkAudit(cfg)
 	for _, f := range cfg.findings() {
 		l.report(f)
 	}

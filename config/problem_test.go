@@ -135,7 +135,7 @@ level = ["info"]
 	}},
 	{"log", "[log]\nlevel = \"verbose\"\nformat = \"xml\"\n" + whole, []string{
 		`FILE:2:1: log.level = "verbose": must be debug, info, warn or error`,
-		`FILE:3:1: log.format = "xml": must be text, json or auto`,
+		`FILE:3:1: log.format = "xml": must be text, json, journal or auto`,
 	}},
 	{"guesses", "[otp]\nmax_failures = 50\n" + whole, []string{
 		`warning: FILE:1:1: otp.length = 6 with max_failures = 50: 1 in 20000 succeeds who guesses at a number until it is locked (recommended: 1 in 100000)`,
@@ -158,6 +158,19 @@ level = ["info"]
 	{"log of no kind", "[log]\nrequests = \"some\"\naudit = \"audit.log\"\n" + whole, []string{
 		`FILE:2:1: log.requests = "some": must be all, failures or none`,
 		`FILE:3:1: log.audit = "audit.log": must be an absolute path`,
+	}},
+	{"audit log that is a directory", "[log]\naudit = \"DIR\"\n" + whole, []string{
+		`FILE:2:1: log.audit = "DIR": must be a regular file, …`,
+	}},
+	{"audit log in a file", "[log]\naudit = \"DIR/tokens.toml/audit.log\"\n" + whole, []string{
+		`FILE:2:1: log.audit = "DIR/tokens.toml/audit.log": not a directory`,
+	}},
+	{"audit log in no directory", "[log]\naudit = \"DIR/nowhere/audit.log\"\n" + whole, []string{
+		`warning: FILE:2:1: log.audit = "DIR/nowhere/audit.log": its directory does not exist, and the daemon makes none`,
+	}},
+	{"audit log that may be", "[log]\naudit = \"DIR/audit.log\"\n" + whole, nil},
+	{"audit log for all to read", "[log]\naudit = \"DIR/public\"\n" + whole, []string{
+		`FILE:2:1: log.audit = "DIR/public": has mode 0644, must be closed to others: 0600 or 0640`,
 	}},
 	{"certificates that are none", "[http]\ntls_cert = \"DIR/smpp.password\"\ntls_key = \"DIR/smpp.password\"\n" + wholeTokens + wholeNumbers + wholeClient +
 		wholeSMSC + "tls_ca = \"DIR/tokens.toml\"\n", []string{

@@ -26,6 +26,7 @@ type ConsoleSend struct {
 	Code       string `json:"code,omitempty"`   // of the ErrorInfo
 	Reason     string `json:"reason,omitempty"` // in the words of the log
 	Detail     string `json:"detail,omitempty"` // what the SMSC's side said, where it did
+	Test       bool   `json:"testNumber"`       // it is a [[test_number]]: no message goes to it, whatever the status
 }
 
 // SendTest sends a code to number, as +E.164, on behalf of a configured client: by the same rules and limits, counted, logged and traced
@@ -65,7 +66,8 @@ func (s *Server) SendTest(ctx context.Context, client, number string) (ConsoleSe
 		}
 		return s.sendTo(ctx, x, normal, c.consoleText())
 	})
-	sent := ConsoleSend{ID: x.id, Correlator: x.correlator, Status: http.StatusOK}
+	_, test := x.live.sandbox.find(client, normal)
+	sent := ConsoleSend{ID: x.id, Correlator: x.correlator, Status: http.StatusOK, Test: test}
 	var refusal *problem
 	if err != nil {
 		refusal, _ = x.version.problem(err)

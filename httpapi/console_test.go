@@ -142,3 +142,16 @@ func (p *plant) series(t *testing.T, prefix string) (lines []string) {
 	}
 	return lines
 }
+
+func TestTestCodeToATestNumberSaysSo(t *testing.T) {
+	for outcome, status := range map[string]int{"sent": 200, "wrong_code": 200, "blocked": 403} {
+		p := newPlant(t, sandboxed(testNumber(outcome)))
+		if got, err := p.SendTest(t.Context(), "acme", theNumber); err != nil || !got.Test || got.Status != status {
+			t.Errorf("%s: %+v, %v", outcome, got, err)
+		}
+	}
+	p := newPlant(t)
+	if got, err := p.SendTest(t.Context(), "acme", theNumber); err != nil || got.Test {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

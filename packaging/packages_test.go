@@ -123,12 +123,14 @@ func TestSameSourceSameOctets(t *testing.T) {
 	t.Run("rpm", func(t *testing.T) { rpmHolds(t, first[".rpm"]) })
 	t.Run("bill", func(t *testing.T) { billHolds(t, tree+"/otpgw", first[".cdx.json"], first[".licences.txt"]) })
 	t.Run("installed", func(t *testing.T) { installed(t, first[".deb"]) })
+	t.Run("installed by rpm", func(t *testing.T) { rpmInstalled(t, first[".rpm"]) })
 }
 
 // What both packages hold, with the modes.
 var held = map[string]string{
 	"/usr/bin/otpgw":                                    "-rwxr-xr-x",
 	"/etc/otpgw/otpgw.toml":                             "-rw-r-----",
+	"/etc/logrotate.d/otpgw":                            "-rw-r--r--",
 	"/usr/lib/systemd/system/otpgw.service":             "-rw-r--r--",
 	"/usr/lib/systemd/system/otpgw.socket":              "-rw-r--r--",
 	"/usr/lib/sysusers.d/otpgw.conf":                    "-rw-r--r--",
@@ -162,7 +164,7 @@ func debHolds(t *testing.T, deb string) {
 	}
 	dir := t.TempDir()
 	succeed(t, "dpkg-deb", "-e", deb, dir)
-	if got := read(t, dir+"/conffiles"); got != "/etc/otpgw/otpgw.toml\n" {
+	if got := read(t, dir+"/conffiles"); got != "/etc/logrotate.d/otpgw\n/etc/otpgw/otpgw.toml\n" && got != "/etc/otpgw/otpgw.toml\n/etc/logrotate.d/otpgw\n" {
 		t.Errorf("conffiles: %q", got)
 	}
 }
@@ -171,7 +173,7 @@ func rpmHolds(t *testing.T, rpm string) {
 	list := succeed(t, "rpm", "-qp", "--qf", `[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME} %{FILEFLAGS:fflags}\n]`, rpm)
 	for path, mode := range held {
 		want := path + " " + mode + " root "
-		if path == "/etc/otpgw/otpgw.toml" {
+		if path == "/etc/otpgw/otpgw.toml" || path == "/etc/logrotate.d/otpgw" {
 			want += "cn" // configuration, not replaced
 		}
 		if !slices.Contains(strings.Split(list, "\n"), want) {
@@ -183,6 +185,48 @@ func rpmHolds(t *testing.T, rpm string) {
 	}
 	if scripts := succeed(t, "rpm", "-qp", "--scripts", rpm); !strings.Contains(scripts, "systemd-sysusers") || !strings.Contains(scripts, "disable --now") {
 		t.Errorf("scripts: %s", scripts)
+	}
+}
+
+// rpmInstalled installs the package into an empty tree, without scripts: those need a system around them.
+func rpmInstalled(t *testing.T, file string) {
+	if os.Geteuid() != 0 {
+		counterpart.Missing(t, "root, to install a package into a tree")
+	}
+	root := t.TempDir()
+	verify := func(wantCode int, want string) {
+		t.Helper()
+		out, code := try(t, "rpm", "--root", root, "-V", "--nodeps", "otpgw")
+		if code != wantCode || !strings.Contains(out, want) || want == "" && strings.Contains(out, "/") {
+			t.Errorf("rpm -V: exit %d\n%s\nwant exit %d and %q", code, out, wantCode, want)
+		}
+	}
+	succeed(t, "rpm", "--root", root, "-i", "--nodeps", "--noscripts", file)
+	if out := succeed(t, "rpm", "--root", root, "-q", "otpgw"); !strings.Contains(out, "otpgw-1.2.3-1.") {
+		t.Errorf("installed is %s", out)
+	}
+	verify(0, "")
+	if out := succeed(t, "chroot", root, "/usr/bin/otpgw", "version"); !strings.HasPrefix(out, "otpgw v1.2.3 (") {
+		t.Errorf("the program is %s", out)
+	}
+	if out, code := try(t, "chroot", root, "/usr/bin/otpgw", "check-config"); code != 2 || !strings.Contains(out, "/etc/otpgw/tokens.toml") || !strings.Contains(out, "/etc/otpgw/smpp.password") {
+		t.Errorf("as it comes: exit %d\n%s", code, out)
+	}
+	edited := read(t, root+"/etc/otpgw/otpgw.toml") + "# edited\n"
+	write(t, root+"/etc/otpgw/otpgw.toml", edited, 0o640)
+	verify(1, "  c /etc/otpgw/otpgw.toml\n")
+	succeed(t, "rpm", "--root", root, "-U", "--force", "--nodeps", "--noscripts", file)
+	if read(t, root+"/etc/otpgw/otpgw.toml") != edited {
+		t.Error("an upgrade changed the edited configuration")
+	}
+	succeed(t, "rpm", "--root", root, "-e", "--noscripts", "otpgw")
+	if kept := read(t, root+"/etc/otpgw/otpgw.toml.rpmsave"); kept != edited {
+		t.Error("a removal loses the edited configuration")
+	}
+	for _, path := range []string{"/usr/bin/otpgw", "/usr/share/doc/otpgw", "/usr/lib/systemd/system/otpgw.service", "/etc/logrotate.d/otpgw"} {
+		if _, err := os.Lstat(root + path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a removal leaves %s: %v", path, err)
+		}
 	}
 }
 

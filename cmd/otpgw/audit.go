@@ -35,12 +35,12 @@ func openAudit(path string, plain slog.Handler, reg prometheus.Registerer, fault
 	}
 	a := &audit{file: file, fault: fault}
 	a.filed.Store(file != nil)
-	a.queue = newQueue(a, func(n int64) string {
-		return fmt.Sprintf("{\"time\":%q,\"level\":\"WARN\",\"msg\":\"lines of the audit log were dropped\",\"lines\":%d}\n", time.Now().Format(time.RFC3339Nano), n)
+	a.queue = newLogQueue(a, func(n int64) []byte {
+		return fmt.Appendf(nil, "{\"time\":%q,\"level\":\"WARN\",\"msg\":\"lines of the audit log were dropped\",\"lines\":%d}\n", time.Now().Format(time.RFC3339Nano), n)
 	})
 	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "otpgw_audit_dropped_lines_total",
-		Help: "Lines of the audit log that were dropped, since its file was not written fast enough.",
+		Help: "Lines of the audit log that were dropped, since its file was not written fast enough or could not be written.",
 	}, func() float64 { return float64(a.queue.dropped.Load()) }))
 	a.log = slog.New(auditHandler{audit: a, log: plain.WithAttrs([]slog.Attr{slog.String("component", "audit")}), file: slog.NewJSONHandler(a.queue, nil)})
 	return a, nil

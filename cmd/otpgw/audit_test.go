@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"otpgw/smpp/counterpart"
 )
 
 func TestAuditIsAFileThatOthersCannotRead(t *testing.T) {
@@ -152,6 +155,49 @@ func TestAuditThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// The file of the package, with paths of the test's own, turns the audit log over and loses nothing.
+func TestLogrotateTurnsTheAuditLogOver(t *testing.T) {
+	counterpart.Need(t, "logrotate", "logrotate")
+	if os.Geteuid() != 0 {
+		counterpart.Missing(t, "root, as logrotate runs")
+	}
+	p := newPlant(t)
+	path := filepath.Join(p.dir, "audit.log")
+	p.replace("[log]\n", fmt.Sprintf("[log]\naudit = %q\n", path))
+	p.expectOutput(0, "in force: log.audit", "reload")
+	text := read(t, "../../packaging/otpgw.logrotate")
+	for old, new := range map[string]string{
+		"/var/log/otpgw/audit.log {": path + " {", "0640 otpgw adm": "0640 root root",
+		"! systemctl is-active --quiet otpgw.service || /usr/bin/otpgw reload": program + " reload --socket " + p.socket,
+	} {
+		if !strings.Contains(text, old) {
+			t.Fatalf("the file has no %q", old)
+		}
+		text = strings.Replace(text, old, new, 1)
+	}
+	p.write("logrotate.conf", text, 0o644)
+	p.expectOutput(0, "new codes are refused", "drain")
+	line := func(path, action string) func() bool {
+		return func() bool {
+			text, _ := os.ReadFile(path)
+			return strings.Contains(string(text), `"action":"`+action+`"`)
+		}
+	}
+	p.await("the drain in the audit log", line(path, "pause"))
+	out, err := exec.Command("logrotate", "--force", "--state", filepath.Join(p.dir, "state"), filepath.Join(p.dir, "logrotate.conf")).CombinedOutput()
+	if err != nil || len(out) > 0 && !strings.HasPrefix(string(out), "warning: ") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	p.expectOutput(0, "new codes are sent", "resume")
+	p.await("the resume in the new file", line(path, "resume"))
+	if !line(path+".1", "pause")() || line(path, "pause")() {
+		t.Error("the drain is not in the file before")
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
 // What logrotate does: the file is moved away, the daemon reloads and writes a new one.
 func TestAuditIsReopenedByAReload(t *testing.T) {
 	p := newPlant(t)
@@ -174,7 +220,7 @@ func TestAuditIsReopenedByAReload(t *testing.T) {
 	p.expectOutput(0, "new codes are sent", "resume")
 	p.await("the resume in the new file", holds(path, `"action":"resume"`))
 
-	p.replace(path, p.dir) // a directory: nothing of the file takes effect
+	p.replace(path, p.dir+"/nowhere/audit.log") // it cannot be opened: nothing of the file takes effect
 	p.replace(`sender = "ACME"`, `sender = "ACME2"`)
 	p.expectOutput(2, "log.audit", "reload")
 	p.expectOutput(1, "client[0].sender", "config", "diff", "--running")

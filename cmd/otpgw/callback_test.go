@@ -244,6 +244,7 @@ func TestSinkOfAReload(t *testing.T) {
 	l.set(func(w http.ResponseWriter, _ *http.Request, _ callback) { w.WriteHeader(http.StatusGone) })
 	p.send(number(3))
 	p.await("the sink to be stopped", func() bool { return strings.Contains(p.metrics(), `otpgw_callbacks_stopped{sink="main"} 1`) })
+	p.expectOutput(0, "\nsink main  stopped for 0s: it answered 410; a reload starts it again, callbacks waiting: 0\n", "status", "auth")
 	last, code := p.send(number(4))
 	p.validate(last, code)
 	l.set(nil)

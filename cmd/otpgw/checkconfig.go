@@ -143,7 +143,7 @@ func checkOnline(ctx context.Context, cfg config.Config, say func(check)) {
 	now := time.Now()
 	say(checkStore(cfg.Store.Dir))
 	if cfg.Log.Audit != "" {
-		say(checkAudit(cfg.Log.Audit))
+		say(checkAudit(cfg.Log))
 	}
 	for _, c := range []struct{ of, file string }{
 		{"http.tls_cert", cfg.HTTP.TLSCert}, {"http.tls_client_ca", cfg.HTTP.TLSClientCA},
@@ -246,24 +246,11 @@ func checkStore(dir string) check {
 	return c
 }
 
-// checkAudit says whether the audit log can be written to path.
-func checkAudit(path string) check {
-	c := check{Of: "log.audit", Name: "file", Detail: path}
-	at := path
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		at = filepath.Dir(path)
-	case err == nil && (!info.Mode().IsRegular() || info.Mode().Perm()&0o007 != 0):
-		err = fmt.Errorf("%s: must be a regular file that is closed to others, is %v", path, info.Mode())
-	}
-	if err == nil || at != path {
-		if err = unix.Access(at, unix.W_OK); err != nil {
-			err = fmt.Errorf("%s: cannot be written by the user of this command: %w", at, err)
-		}
-	}
-	if err != nil {
-		c.Detail = err.Error()
+// checkAudit says whether the audit log can be written.
+func checkAudit(log config.Log) check {
+	c := check{Of: "log.audit", Name: "file", Detail: log.Audit}
+	if fault, _ := log.AuditFault(); fault != nil {
+		c.Detail = fmt.Sprintf("%s: %v", log.Audit, fault)
 		return c
 	}
 	c.OK = true

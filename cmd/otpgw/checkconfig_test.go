@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"otpgw/config"
 )
 
 func TestCertificatesAreLookedAt(t *testing.T) {
@@ -81,20 +83,20 @@ func TestStoreIsLookedAt(t *testing.T) {
 func TestAuditLogIsLookedAt(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "audit.log")
-	if got := checkAudit(path); !got.OK {
+	if got := checkAudit(config.Log{Audit: path}); !got.OK {
 		t.Errorf("a new one: %+v", got)
 	}
 	if err := os.WriteFile(path, nil, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if got := checkAudit(path); !got.OK {
+	if got := checkAudit(config.Log{Audit: path}); !got.OK {
 		t.Errorf("one that is there: %+v", got)
 	}
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{path, dir, dir + "/nowhere/audit.log", path + "/audit.log"} {
-		if got := checkAudit(path); got.OK || !strings.Contains(got.Detail, dir) {
+		if got := checkAudit(config.Log{Audit: path}); got.OK || !strings.Contains(got.Detail, dir) {
 			t.Errorf("%s: %+v", path, got)
 		}
 	}

@@ -60,6 +60,10 @@ func (d controls) Status(context.Context) admin.Status {
 		s.Clients = append(s.Clients, admin.ClientStatus{ID: c.ID, Enabled: c.Enabled, Rate: c.Rate, DayLimit: c.DayLimit})
 	}
 	s.Auth = d.auth(cfg, time.Now())
+	s.Sinks = []admin.Sink{}
+	for _, sink := range d.callbacks.Sinks() {
+		s.Sinks = append(s.Sinks, admin.Sink(sink))
+	}
 	s.Store = storeStatus(d.started.Store.Dir)
 	s.Events = d.events.Latest()
 	tables := d.history.Tables()
@@ -80,7 +84,10 @@ const clientsTold = 200
 
 // auth is what is known of tokens and certificate.
 func (d *daemon) auth(cfg config.Config, now time.Time) admin.Auth {
-	a := admin.Auth{Tokens: len(cfg.TokenList), Identity: d.api.IdentityExpires()}
+	a := admin.Auth{Tokens: len(cfg.TokenList), Identity: d.api.IdentityExpires(), Issuers: []admin.Issuer{}}
+	for _, i := range d.tokens.Issuers() {
+		a.Issuers = append(a.Issuers, admin.Issuer(i))
+	}
 	for _, t := range cfg.TokenList {
 		switch {
 		case !now.Before(t.Expires):

@@ -136,12 +136,16 @@ func TestAccessTokensOfAnIssuer(t *testing.T) {
 		t.Errorf("/readyz: %d without the issuer", got)
 	}
 	p.expectOutput(1, "trouble: tokens: issuer ", "status")
+	p.expectOutput(1, "\nissuer idp  away for 0s: ", "status", "auth")
 	if code, said := p.verifyToken(i.token(nil)); code != exitFailure || !strings.Contains(said, "FAILED  keys") {
 		t.Errorf("token verify without the issuer: exit %d: %s", code, said)
 	}
 
 	i.come()
 	p.await("ready", func() bool { return p.probe("/readyz") == http.StatusOK })
+	p.expectOutput(0, "\nissuer idp  keys: 1, fetched ", "status", "auth")
+	p.expectOutput(0, "\nissuer idp  keys: 1, fetched ", "status")
+	p.expectOutput(0, `"issuers":[{"name":"idp","kind":"jwt","usable":true,"keys":1,"fetched":"20`, "status", "--json")
 	good := i.token(nil)
 	want(send(2, good), http.StatusOK, "")
 	forged := good[:len(good)-8] + "AAAAAAAA"

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sys/unix"
-
 	"otpgw/config"
 )
 
@@ -20,15 +18,27 @@ import (
 type logForm struct {
 	json     bool
 	priority bool // each line begins with its priority, as the journal reads it
+	native   bool // no lines, but entries of the journal
 }
 
-// formOf is the configured form for what is written to f: "auto" is text where somebody reads along, else JSON.
-func formOf(f *os.File, format string) logForm {
-	return logForm{json: format == "json" || format == "auto" && !terminal(f), priority: journal(f)}
+// openLog is where a log of that format goes and how it looks: "auto" is text where somebody reads along, the journal where f leads there,
+// else JSON. Where the journal does not listen at socket, err says why, and lines go to f.
+func openLog(f *os.File, format, socket string) (out io.Writer, form logForm, err error) {
+	if format == "journal" || format == "auto" && journal(f) {
+		s, err := dialJournal(socket)
+		if err == nil {
+			return s, logForm{native: true}, nil
+		}
+		return f, logForm{json: true, priority: journal(f)}, err
+	}
+	return f, logForm{json: format == "json" || format == "auto" && !terminal(f), priority: journal(f)}, nil
 }
 
 // newLogger writes to w; its level follows level, which may change while it is used.
 func newLogger(w io.Writer, form logForm, level *slog.LevelVar) *slog.Logger {
+	if form.native {
+		return slog.New(&journalHandler{out: w, level: level})
+	}
 	opts := &slog.HandlerOptions{Level: level}
 	out := &levelWriter{Writer: w}
 	var h slog.Handler
@@ -44,16 +54,18 @@ func newLogger(w io.Writer, form logForm, level *slog.LevelVar) *slog.Logger {
 	return slog.New(prioritized{h, out})
 }
 
+// lost is the line that says how many are missing.
+func (f logForm) lost(n int64) []byte {
+	if f.native {
+		return journalLost(n)
+	}
+	return linesLost(n)
+}
+
 // terminal says whether somebody reads along.
 func terminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-// journal says whether f goes to the journal of systemd: systemd.exec(5), JOURNAL_STREAM.
-func journal(f *os.File) bool {
-	var s unix.Stat_t
-	return unix.Fstat(int(f.Fd()), &s) == nil && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", s.Dev, s.Ino)
 }
 
 // inSeconds gives durations in JSON the unit that metrics have, not nanoseconds.
@@ -88,6 +100,19 @@ func (w *levelWriter) Write(line []byte) (int, error) {
 	return len(line), err
 }
 
+// priority is that of syslog(3).
+func priority(l slog.Level) int {
+	switch {
+	case l >= slog.LevelError:
+		return 3
+	case l >= slog.LevelWarn:
+		return 4
+	case l >= slog.LevelInfo:
+		return 6
+	}
+	return 7
+}
+
 // prioritized is a handler for the journal.
 type prioritized struct {
 	slog.Handler
@@ -97,16 +122,7 @@ type prioritized struct {
 func (p prioritized) Handle(ctx context.Context, r slog.Record) error {
 	p.out.mu.Lock()
 	defer p.out.mu.Unlock()
-	switch {
-	case r.Level >= slog.LevelError:
-		p.out.prefix = "<3>"
-	case r.Level >= slog.LevelWarn:
-		p.out.prefix = "<4>"
-	case r.Level >= slog.LevelInfo:
-		p.out.prefix = "<6>"
-	default:
-		p.out.prefix = "<7>"
-	}
+	p.out.prefix = fmt.Sprintf("<%d>", priority(r.Level))
 	return p.Handler.Handle(ctx, r)
 }
 
@@ -118,10 +134,9 @@ func (p prioritized) WithGroup(name string) slog.Handler {
 }
 
 // A logQueue stands between the daemon and where its log goes, so that a log that is not read holds up no request: lines that find no
-// room are dropped and counted. It must be closed.
+// room, and those that cannot be written, are dropped and counted. It must be closed.
 type logQueue struct {
 	lines   chan []byte
-	missing func(n int64) string // the line that says how many are
 	dropped atomic.Int64
 	done    chan struct{}
 	closing sync.RWMutex // held to write lines, and to close it
@@ -133,27 +148,30 @@ const (
 	logLinger = 2 * time.Second
 )
 
-// newLogQueue writes to out until it is closed.
-func newLogQueue(out io.Writer) *logQueue {
-	return newQueue(out, func(n int64) string {
-		return fmt.Sprintf("%d lines of the log were dropped: it is not read fast enough\n", n)
-	})
-}
-
-func newQueue(out io.Writer, missing func(n int64) string) *logQueue {
-	q := &logQueue{lines: make(chan []byte, logQueued), missing: missing, done: make(chan struct{})}
+// newLogQueue writes to out until it is closed; missing is the line that says how many are missing.
+func newLogQueue(out io.Writer, missing func(n int64) []byte) *logQueue {
+	q := &logQueue{lines: make(chan []byte, logQueued), done: make(chan struct{})}
 	go func() { // ends when lines is closed; Close waits, but not for a writer that hangs
 		defer close(q.done)
 		told := int64(0)
 		for line := range q.lines {
-			_, _ = out.Write(line) // there is nowhere to say that the log cannot be written
+			if _, err := out.Write(line); err != nil { // there is nowhere else to say so
+				q.dropped.Add(1)
+				continue
+			}
 			if n := q.dropped.Load(); n > told {
-				_, _ = io.WriteString(out, q.missing(n-told)) // likewise
-				told = n
+				if _, err := out.Write(missing(n - told)); err == nil {
+					told = n
+				}
 			}
 		}
 	}()
 	return q
+}
+
+// linesLost is that line in a log of lines.
+func linesLost(n int64) []byte {
+	return fmt.Appendf(nil, "%d lines of the log were dropped: it is not read fast enough\n", n)
 }
 
 // Write takes a copy of line, or drops it.
@@ -190,6 +208,6 @@ func (q *logQueue) Close() error {
 func (q *logQueue) register(reg prometheus.Registerer) {
 	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "otpgw_log_dropped_lines_total",
-		Help: "Lines of the log that were dropped, since it was not read fast enough.",
+		Help: "Lines of the log that were dropped, since it was not read fast enough or could not be written.",
 	}, func() float64 { return float64(q.dropped.Load()) }))
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +11,7 @@ import (
 
 func TestLogNeverBlocks(t *testing.T) {
 	r, w := io.Pipe() // nobody reads yet
-	q := newLogQueue(w)
+	q := newLogQueue(w, linesLost)
 	began := time.Now()
 	for range 3 * logQueued {
 		if _, err := q.Write([]byte("line\n")); err != nil {
@@ -47,7 +46,7 @@ func TestLogNeverBlocks(t *testing.T) {
 
 func TestClosingALogThatHangs(t *testing.T) {
 	r, w := io.Pipe()
-	q := newLogQueue(w)
+	q := newLogQueue(w, linesLost)
 	q.Write([]byte("line"))
 	began := time.Now()
 	q.Close()
@@ -71,22 +70,5 @@ func TestJournalPriorities(t *testing.T) {
 		if want := []string{"<3>{", "<4>{", "<6>{", "<7>{"}[i]; !strings.HasPrefix(line, want) || !strings.Contains(line, `"component":"x"`) {
 			t.Errorf("%s, want %s", line, want)
 		}
-	}
-}
-
-func TestFormOfTheLog(t *testing.T) {
-	f, err := os.CreateTemp(t.TempDir(), "log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for format, want := range map[string]bool{"auto": true, "json": true, "text": false} {
-		if got := formOf(f, format); got.json != want || got.priority {
-			t.Errorf("%s: %+v", format, got)
-		}
-	}
-	t.Setenv("JOURNAL_STREAM", "1:2") // somebody else's
-	if formOf(f, "auto").priority {
-		t.Error("a file is taken for the journal")
 	}
 }

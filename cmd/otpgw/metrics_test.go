@@ -44,7 +44,7 @@ func registered(t *testing.T, cfg config.Config) map[string]documented {
 		t.Fatal(err)
 	}
 	defer d.close()
-	queue := newLogQueue(os.Stderr)
+	queue := newLogQueue(os.Stderr, linesLost)
 	defer queue.Close()
 	queue.register(d.registry)
 

@@ -81,8 +81,11 @@ func picture(t *testing.T, name string) chromedp.Action {
 
 func TestStatusPageInABrowser(t *testing.T) {
 	const password = "a password of the page"
-	p := newPlant(t)
+	i := newIDP(t)
+	i.come()
+	p := newPlant(t, withSink(listen(t, "")))
 	p.stop()
+	p.replace("[[client]]", fmt.Sprintf("[[issuer]]\nname = \"idp\"\nissuer = %q\naudience = [\"https://otp.example.com\"]\n[[client]]", i.url()))
 	p.write("page.password", password, 0o600)
 	p.replace("[admin]\n", fmt.Sprintf("[admin]\npassword = \"file:%s\"\n", filepath.Join(p.dir, "page.password")))
 	p.config = "otpgw.toml" // as the page shows it
@@ -143,6 +146,8 @@ func TestStatusPageInABrowser(t *testing.T) {
 		seen("#clients", "acme"),
 		seen("#store", "disk left"),
 		seen("#auth", "tokens"),
+		seen("#auth", "keys: 1"),
+		seen("#auth", "sink main"),
 		seen("#events", "bound"),
 
 		// A message is found by its id.

@@ -45,14 +45,14 @@ func TestQuickstartRunsAsWritten(t *testing.T) {
 	api, smsc, phone, admin := freePort(t), freePort(t), freePort(t), freePort(t)
 	script = strings.NewReplacer(
 		"make build\n", "",
-		"quickstart play", "quickstart play --listen "+api+" --smsc "+smsc,
+		"quickstart play", "quickstart play --listen "+api+" --smsc "+smsc+" --admin "+admin,
 		"127.0.0.1:8080", api, "127.0.0.1:2775", smsc, "127.0.0.1:8025", phone,
 	).Replace(script)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", script)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "OTPGW_ADMIN_LISTEN="+admin)
+	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it leaves running is ours to end
 	var out strings.Builder
 	log, err := os.Create(filepath.Join(dir, "out"))
@@ -68,7 +68,7 @@ func TestQuickstartRunsAsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Write(content)
-	for _, want := range []string{"wrote ", ": valid (0 errors", `"authenticationId"`, "204\n", "USED", "right code", "running, ready", "console/send-code"} {
+	for _, want := range []string{"wrote ", ": valid (0 errors", `"authenticationId"`, "204\n", "USED", "right code", "running, ready", "console/send-code", "http://" + admin + "/status"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q", want)
 		}

@@ -20,9 +20,13 @@ func serve(ctx context.Context, path string, reload <-chan os.Signal) error {
 	}
 	level := new(slog.LevelVar)
 	level.Set(slogLevel(cfg.Log))
-	queue := newLogQueue(os.Stderr)
+	out, form, err := openLog(os.Stderr, cfg.Log.Format, journalPath)
+	queue := newLogQueue(out, form.lost)
 	defer queue.Close()
-	log := newLogger(queue, formOf(os.Stderr, cfg.Log.Format), level)
+	log := newLogger(queue, form, level)
+	if err != nil {
+		log.Warn("the journal cannot be reached, the log goes to standard error", "error", err)
+	}
 
 	warn(log, warnings)
 	d, err := newDaemon(cfg, log, level)

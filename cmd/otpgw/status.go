@@ -117,7 +117,50 @@ func printStatus(out io.Writer, s admin.Status, part []string, asJSON bool) erro
 			fmt.Fprintf(out, "    %s\n", strings.TrimSpace(line))
 		}
 	}
+	printPartners(out, s)
 	return printBinds(out, s)
+}
+
+// printPartners tells of issuers and sinks, a line each.
+func printPartners(out io.Writer, s admin.Status) {
+	for _, i := range s.Auth.Issuers {
+		fmt.Fprintf(out, "issuer %s  %s\n", i.Name, strings.Join(issuerWords(i), ", "))
+	}
+	for _, k := range s.Sinks {
+		fmt.Fprintf(out, "sink %s  %s\n", k.Name, strings.Join(sinkWords(k), ", "))
+	}
+}
+
+func issuerWords(i admin.Issuer) (words []string) {
+	if !i.Away.IsZero() {
+		words = append(words, fmt.Sprintf("away for %v: %s", age(i.Away), i.Error))
+	}
+	switch {
+	case i.Kind == "opaque" && i.Away.IsZero():
+		words = append(words, "answers questions")
+	case i.Kind == "opaque":
+	case i.Fetched.IsZero():
+		words = append(words, "no keys yet")
+	case i.Usable:
+		words = append(words, fmt.Sprintf("keys: %d, fetched %v ago", i.Keys, age(i.Fetched)))
+	default:
+		words = append(words, fmt.Sprintf("keys: %d, fetched %v ago, too old", i.Keys, age(i.Fetched)))
+	}
+	return words
+}
+
+func sinkWords(k admin.Sink) (words []string) {
+	switch {
+	case k.Stopped:
+		words = append(words, fmt.Sprintf("stopped for %v: it answered 410; a reload starts it again", age(k.Away)))
+	case !k.Away.IsZero():
+		words = append(words, fmt.Sprintf("away for %v, %d calls in a row failed", age(k.Away), k.Failing))
+	}
+	words = append(words, fmt.Sprintf("callbacks waiting: %d", k.Waiting))
+	if !k.Oldest.IsZero() {
+		words = append(words, fmt.Sprintf("the oldest for %v", age(k.Oldest)))
+	}
+	return words
 }
 
 func printBinds(out io.Writer, s admin.Status) error {
@@ -190,9 +233,10 @@ func printAuth(out io.Writer, s admin.Status) error {
 		}
 		return fmt.Sprintf("%s, in %.1f days", t.UTC().Format(time.RFC3339), time.Until(t).Hours()/24)
 	}
-	_, err := fmt.Fprintf(out, "tokens       %d, %d of them expired\nnext expires %s\ncertificate  %s\n",
+	fmt.Fprintf(out, "tokens       %d, %d of them expired\nnext expires %s\ncertificate  %s\n",
 		s.Auth.Tokens, s.Auth.Expired, until(s.Auth.NextExpiry, "none"), until(s.Auth.Identity, "none: plain HTTP"))
-	return err
+	printPartners(out, s)
+	return nil
 }
 
 // octets is n in a unit that reads well.

@@ -162,7 +162,12 @@ audited. The code is shown by the phone alone. The exit code is 0 only if the me
 		if err := at.client().Do(cmd.Context(), "send", url.Values{"number": {to}, "client": {client}}, &sent); err != nil {
 			return told(err)
 		}
-		if sent.Status != 200 {
+		switch {
+		case sent.Test && sent.Status == 200:
+			return errors.New("no message: it is a [[test_number]], an application is answered 200")
+		case sent.Test:
+			return fmt.Errorf("no message: it is a [[test_number]], an application is answered %d %s", sent.Status, sent.Code)
+		case sent.Status != 200:
 			why := strings.TrimSuffix(fmt.Sprintf("%d %s (%s)  %s", sent.Status, sent.Code, sent.Reason, sent.Detail), "  ")
 			return fmt.Errorf("not sent: %s", why)
 		}

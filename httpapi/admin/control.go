@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,10 +91,8 @@ type peerKey struct{}
 // Run serves on l, a unix listener, until ctx ends or l fails. It closes l.
 func (c *Control) Run(ctx context.Context, l net.Listener) error {
 	return serve(ctx, l, &http.Server{
-		Handler: c.Handler(),
-		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, peerOf(conn))
-		},
+		Handler:     c.Handler(),
+		ConnContext: withPeer,
 	}, c.log)
 }
 
@@ -101,6 +100,14 @@ func (c *Control) Run(ctx context.Context, l net.Listener) error {
 type peer struct {
 	uid int
 	err error
+}
+
+// withPeer adds to the context of conn whose process is at its other end.
+func withPeer(ctx context.Context, conn net.Conn) context.Context {
+	if encrypted, is := conn.(*tls.Conn); is {
+		conn = encrypted.NetConn()
+	}
+	return context.WithValue(ctx, peerKey{}, peerOf(conn))
 }
 
 // Handler is the control without its listener.
@@ -189,14 +196,32 @@ func (c *Control) asked(r *http.Request, action string, err error, facts ...any)
 func record(audit *slog.Logger, message string, err error, facts []any) {
 	var attrs []any
 	for i := 0; i+1 < len(facts); i += 2 {
-		if facts[i+1] != "" {
-			attrs = append(attrs, facts[i], facts[i+1])
+		value := facts[i+1]
+		if text, is := value.(string); is {
+			value = short(text, factOctets)
+		}
+		if value != "" {
+			attrs = append(attrs, facts[i], value)
 		}
 	}
 	if err != nil {
-		attrs = append(attrs, "error", err.Error())
+		attrs = append(attrs, "error", short(err.Error(), errorOctets))
 	}
 	audit.Info(message, attrs...)
+}
+
+// How much is written down of what somebody sent, and of an error, which may hold it.
+const (
+	factOctets  = 64
+	errorOctets = 1000
+)
+
+// short is s, or its beginning.
+func short(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // masked is a number that may be written down.

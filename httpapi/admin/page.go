@@ -83,17 +83,18 @@ func (p *Page) mount(mux *http.ServeMux) {
 		mux.HandleFunc("POST /status/"+action, p.guarded(func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case len(p.Password) == 0:
-				p.Audit.Warn("page refused", "action", action, "reason", "admin.password is not set", "peer", r.RemoteAddr)
+				p.Audit.Warn("page refused", "action", action, "reason", "admin.password is not set", from(r))
 				http.Error(w, "admin.password is not set: nothing can be changed from here", http.StatusForbidden)
 				return
 			case p.role(r) != acting:
-				p.Audit.Warn("page refused", "action", action, "reason", "for looking only", "peer", r.RemoteAddr)
+				p.Audit.Warn("page refused", "action", action, "reason", "for looking only", from(r))
 				http.Error(w, "this password is for looking only", http.StatusForbidden)
 				return
 			}
 			err := do(r)
 			user, _, _ := r.BasicAuth()
-			record(p.Audit, "page", err, []any{"action", action, "user", user[:min(len(user), 64)], "peer", r.RemoteAddr, "smsc", r.FormValue("smsc")})
+			who := from(r)
+			record(p.Audit, "page", err, []any{"action", action, "user", user, who.Key, who.Value.Any(), "smsc", r.FormValue("smsc")})
 			if err != nil {
 				reply(w, nil, err)
 				return
@@ -103,15 +104,27 @@ func (p *Page) mount(mux *http.ServeMux) {
 	}
 }
 
+// formOctets bounds what a form may be.
+const formOctets = 4 << 10
+
+// from says who asks: the user of the process at the other end of a unix socket, else an address.
+func from(r *http.Request) slog.Attr {
+	if p, known := r.Context().Value(peerKey{}).(peer); known && p.err == nil {
+		return slog.Int("uid", p.uid)
+	}
+	return slog.String("peer", r.RemoteAddr)
+}
+
 // guarded asks for the password, if there is one, and keeps other sites out.
 func (p *Page) guarded(h http.HandlerFunc) http.HandlerFunc {
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.Audit.Warn("page refused", "path", r.URL.Path, "reason", "another origin", "origin", r.Header.Get("Origin"), "peer", r.RemoteAddr)
+		p.Audit.Warn("page refused", "path", r.URL.Path, "reason", "another origin", "origin", short(r.Header.Get("Origin"), factOctets), from(r))
 		http.Error(w, "not from another origin", http.StatusForbidden)
 	}))
 	inner := origins.Handler(h)
 	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, formOctets)
 		header := w.Header()
 		header.Set("Content-Security-Policy", contentPolicy)
 		header.Set("X-Content-Type-Options", "nosniff")
@@ -124,7 +137,7 @@ func (p *Page) guarded(h http.HandlerFunc) http.HandlerFunc {
 			return
 		default:
 			if _, _, tried := r.BasicAuth(); tried { // not who: a password may have been typed there
-				p.Audit.Warn("page refused", "reason", "wrong password", "peer", r.RemoteAddr)
+				p.Audit.Warn("page refused", "reason", "wrong password", from(r))
 			}
 			header.Set("WWW-Authenticate", `Basic realm="otpgw status", charset="UTF-8"`)
 			http.Error(w, "the password of admin.password or admin.view_password is needed", http.StatusUnauthorized)

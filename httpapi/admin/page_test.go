@@ -2,13 +2,18 @@ package admin_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -347,5 +352,65 @@ func TestWhoMayLookWithoutAPassword(t *testing.T) {
 	protected, _, _ := newPage(&verbs{}, "correct horse battery")
 	if w := ask(protected, "GET", "/status"); w.Code != http.StatusUnauthorized {
 		t.Errorf("from this host, where there is a password: %d", w.Code)
+	}
+}
+
+// Over a unix socket it is written down which user asked, and never more than a little of what was sent.
+func TestPageOverASocketIsAuditedByUser(t *testing.T) {
+	path := socketPath(t)
+	l, err := admin.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const password = "correct horse battery"
+	long := strings.Repeat("ö", 5000)
+	v, audit, registry := &verbs{err: fmt.Errorf("%w: there is no smsc %q", admin.ErrRefused, long)}, new(audited), prometheus.NewRegistry()
+	log := slog.New(slog.DiscardHandler)
+	s := admin.New(nil, registry, &admin.Page{Verbs: v, History: admin.NewHistory(registry, log), Audit: audit.logger(), Password: admin.Password(password)}, log)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, l) }() // ends with ctx, awaited below
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}
+	post := func(given, smsc string, origin string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), "POST", "http://otpgw/status/stop", strings.NewReader(url.Values{"smsc": {smsc}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		r.SetBasicAuth(long[:2000], given)
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	post("not the one", "main", "")
+	post(password, "main", "https://"+strings.Repeat("x", 5000))
+	post(password, long[:600], "")
+	post(password, long, "") // too long a form: it names nobody
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := fmt.Sprint(v.asked); got != fmt.Sprintf("[stop %s stop ]", long[:600]) {
+		t.Errorf("asked %s", got)
+	}
+	got := audit.String()
+	if n := strings.Count(got, fmt.Sprintf(`"uid":%d`, os.Getuid())); n != 4 || strings.Contains(got, `"peer"`) {
+		t.Errorf("%d lines of four name the user: %s", n, got)
+	}
+	for line := range strings.Lines(got) {
+		if len(line) > 1500 {
+			t.Errorf("a line of %d octets", len(line))
+		}
+	}
+	if !strings.Contains(got, `"smsc":"`+long[:64]+`…"`) {
+		t.Errorf("audited %s", got)
 	}
 }

@@ -162,7 +162,7 @@ const drainTimeout = 5 * time.Second
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	// Whoever watches the page is let go when the end comes.
 	base := func(net.Listener) context.Context { return ctx }
-	server := &http.Server{Handler: s.mux, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second, BaseContext: base}
+	server := &http.Server{Handler: s.mux, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second, BaseContext: base, ConnContext: withPeer}
 	if s.page == nil {
 		return serve(ctx, l, server, s.log)
 	}

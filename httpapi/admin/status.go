@@ -16,6 +16,7 @@ type Status struct {
 	Stopped []string       `json:"stoppedSmscs,omitempty"` // accounts that were stopped by hand
 	Clients []ClientStatus `json:"clients"`
 	Auth    Auth           `json:"auth"`
+	Sinks   []Sink         `json:"sinks"`
 	Store   Store          `json:"store"`
 	Events  []Event        `json:"events"`           // the latest changes of state, the newest first
 	Tables  *Tables        `json:"tables,omitempty"` // what was counted, up to a second ago
@@ -35,6 +36,28 @@ type Auth struct {
 	Expired    int       `json:"expired"`              // of them, too old
 	NextExpiry time.Time `json:"nextExpiry,omitzero"`  // of those that are not
 	Identity   time.Time `json:"certificate,omitzero"` // until when the certificate of the API is valid
+	Issuers    []Issuer  `json:"issuers"`
+}
+
+// An Issuer is one whose access tokens are taken.
+type Issuer struct {
+	Name    string    `json:"name"`
+	Kind    string    `json:"kind"`             // as in the configuration
+	Usable  bool      `json:"usable"`           // its tokens can be verified
+	Keys    int       `json:"keys,omitempty"`   // that are known
+	Fetched time.Time `json:"fetched,omitzero"` // when they were
+	Away    time.Time `json:"away,omitzero"`    // since when it does not answer
+	Error   string    `json:"error,omitempty"`  // why
+}
+
+// A Sink is one that is told of verifications.
+type Sink struct {
+	Name    string    `json:"name"`
+	Waiting int       `json:"waiting"` // callbacks in memory
+	Oldest  time.Time `json:"oldest,omitzero"`
+	Stopped bool      `json:"stopped"`       // by its answer 410, until the next reload
+	Failing int       `json:"failing"`       // calls one after the other that it did not take
+	Away    time.Time `json:"away,omitzero"` // since when it takes nothing
 }
 
 // Store is where the codes are.
@@ -53,6 +76,7 @@ type Sent struct {
 	Code       string `json:"code,omitempty"`
 	Reason     string `json:"reason,omitempty"`
 	Detail     string `json:"detail,omitempty"`
+	Test       bool   `json:"testNumber"` // no message goes to the number, whatever the status
 }
 
 // Pending is what a reload would change.

@@ -93,21 +93,6 @@ func Prepare(sinks []Config) (Prepared, error) {
 	return p, nil
 }
 
-// Trouble says which sinks are not told at present, a line each.
-func (c *Callbacks) Trouble() (list []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range c.sinks {
-		switch {
-		case s.stopped:
-			list = append(list, fmt.Sprintf("sink %s: stopped, for it answered 410, until the next reload", s.cfg.Name))
-		case s.failing >= breaksAfter:
-			list = append(list, fmt.Sprintf("sink %s: takes nothing, %d calls in a row", s.cfg.Name, s.failing))
-		}
-	}
-	return list
-}
-
 // Apply replaces the sinks. One that stays as it was goes on, unless it was stopped by a 410: then it begins anew, as one does that changed,
 // with what is untold. Calls that are on their way end as they do.
 func (c *Callbacks) Apply(p Prepared) {

@@ -569,6 +569,9 @@ func TestDeadSinkCostsLittle(t *testing.T) {
 		if n := strings.Count(c.logged(), "\n"); n > 2 {
 			t.Errorf("%d lines of log:\n%s", n, c.logged())
 		}
+		if s := c.Sinks()[0]; s.Name != "main" || s.Waiting != 1000 || s.Stopped || s.Failing < 50 || time.Since(s.Away) < 59*time.Minute || time.Since(s.Oldest) < time.Hour {
+			t.Errorf("%+v", s)
+		}
 		r.mu.Lock()
 		r.answer = nil
 		r.mu.Unlock()
@@ -576,6 +579,9 @@ func TestDeadSinkCostsLittle(t *testing.T) {
 		synctest.Wait()
 		if b.marks() != 1000 {
 			t.Errorf("%d of 1000 told after the sink was back", b.marks())
+		}
+		if s := c.Sinks()[0]; s != (callbacks.SinkState{Name: "main"}) {
+			t.Errorf("%+v", s)
 		}
 		if n := len(r.all()) - down; n != 1000 {
 			t.Errorf("%d calls for 1000 events", n)
@@ -629,6 +635,9 @@ func TestGoneStopsTheSinkUntilItIsAppliedAgain(t *testing.T) {
 		}
 		if !strings.Contains(c.logged(), "level=ERROR") {
 			t.Errorf("logged %s", c.logged())
+		}
+		if s := c.Sinks()[0]; !s.Stopped || s.Waiting != 0 || time.Since(s.Away) != 2*time.Hour {
+			t.Errorf("%+v", s)
 		}
 		if trouble := c.Trouble(); len(trouble) != 1 || !strings.Contains(trouble[0], "sink main: stopped") {
 			t.Errorf("trouble %q", trouble)

@@ -62,22 +62,20 @@ func (s standing) Describe(descs chan<- *prometheus.Desc) {
 }
 
 func (s standing) Collect(metrics chan<- prometheus.Metric) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
 	now := time.Now()
-	for _, sink := range s.c.sinks {
+	for _, sink := range s.c.Sinks() {
 		age := time.Duration(0)
-		for _, e := range sink.queue {
-			age = max(age, now.Sub(e.At))
+		if !sink.Oldest.IsZero() {
+			age = max(0, now.Sub(sink.Oldest))
 		}
 		stopped := 0.0
-		if sink.stopped {
+		if sink.Stopped {
 			stopped = 1
 		}
 		for desc, value := range map[*prometheus.Desc]float64{
-			pendingDesc: float64(len(sink.queue) + sink.calls), oldestDesc: age.Seconds(), stoppedDesc: stopped,
+			pendingDesc: float64(sink.Waiting), oldestDesc: age.Seconds(), stoppedDesc: stopped,
 		} {
-			metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, sink.cfg.Name)
+			metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, sink.Name)
 		}
 	}
 }

@@ -64,6 +64,7 @@ type sink struct {
 	queue   queue
 	calls   int       // on their way
 	failing int       // calls one after the other that were not taken
+	away    time.Time // when the first of them ended, or when it was stopped
 	paused  time.Time // no call before
 	stopped bool      // by a 410
 	missed  bool      // there may be untold events that are neither queued nor ahead of from
@@ -281,7 +282,9 @@ func (s *sink) retry(e entry, refused bool, after time.Duration, said string) {
 	e.tries++
 	broke := false
 	if !now.Before(s.paused) { // else the call began before the last failure that counted
-		s.failing++
+		if s.failing++; s.failing == 1 {
+			s.away = now
+		}
 		broke = s.failing == breaksAfter
 		if s.failing >= breaksAfter {
 			s.paused = now.Add(backoff(2*firstWait, longestBreak, s.failing-breaksAfter))
@@ -336,6 +339,7 @@ func (s *sink) stop() {
 	defer s.mu.Unlock()
 	if !s.stopped {
 		s.log.Error("sink answered 410 Gone: no more callbacks until the next reload", "sink", s.cfg.Name)
+		s.away = time.Now()
 	}
 	s.stopped = true
 	s.empty()

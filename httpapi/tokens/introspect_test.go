@@ -128,6 +128,9 @@ func TestAProviderThatDoesNotAnswerIsNotAsked(t *testing.T) {
 			if own.Ready() == nil {
 				t.Error("ready")
 			}
+			if s := own.Issuers()[0]; s.Usable || s.Kind != "opaque" || s.Error == "" || time.Since(s.Away) > time.Minute || strings.Contains(s.Error, unknown) {
+				t.Errorf("%+v", s)
+			}
 			if log := own.log.String(); lines(log, "issuer is away") != 1 || strings.Contains(log, unknown) {
 				t.Errorf("the log: %s", log)
 			}

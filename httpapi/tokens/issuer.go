@@ -29,7 +29,8 @@ type issuer struct {
 	verified *memory[verdict]
 	proofs   *proofs
 
-	failure atomic.Pointer[error] // of the last question, for the log
+	failure atomic.Pointer[error]     // of the last question, for the log
+	away    atomic.Pointer[time.Time] // since when questions are not answered; nil: they are
 }
 
 // A verdict is what a good token says, and until when it can be taken for that.
@@ -56,7 +57,7 @@ func newIssuer(cfg Config, ca string, fetcher func(*http.Client) getter, m *metr
 	}
 	i.keys = &keyring{
 		name: cfg.Name, issuer: cfg.Issuer, jwksURL: cfg.JWKSURL, maxStale: cfg.MaxStale,
-		get: fetcher(i.client), lost: i.verified.forget, log: log, metrics: m, wake: make(chan struct{}, 1), round: make(chan struct{}),
+		get: fetcher(i.client), lost: i.verified.forget, log: log, metrics: m, wake: make(chan struct{}, 1), anew: make(chan struct{}, 1), round: make(chan struct{}),
 	}
 	return i
 }
@@ -99,9 +100,12 @@ func (i *issuer) failed(err error) { i.failure.Store(&err) }
 // announce logs that questions are no longer answered, or are again.
 func (i *issuer) announce(away bool) {
 	if away {
+		now := time.Now()
+		i.away.CompareAndSwap(nil, &now)
 		i.log.Warn("issuer is away, it does not answer questions", "issuer", i.Name, "error", *i.failure.Load())
 		return
 	}
+	i.away.Store(nil)
 	i.log.Info("issuer is back, it answers questions", "issuer", i.Name)
 }
 

@@ -155,8 +155,9 @@ type keyring struct {
 	metrics  *metrics
 
 	now  atomic.Pointer[keySet]
-	away atomic.Pointer[error] // why the last fetch failed; nil: it did not
+	away atomic.Pointer[absence] // the last fetch failed; nil: it did not
 	wake chan struct{}
+	anew chan struct{} // an operator wants the keys fetched
 
 	mu      sync.Mutex    // guards what follows
 	fetched time.Time     // when the last fetch began
@@ -167,6 +168,12 @@ type keyring struct {
 type keySet struct {
 	keys map[string][]key
 	at   time.Time
+}
+
+// An absence is why an issuer does not answer, and since when.
+type absence struct {
+	err   error
+	since time.Time
 }
 
 // usable are the keys that may still be used, or nil.
@@ -215,8 +222,8 @@ func (k *keyring) await(ctx context.Context, ask bool) (settled bool) {
 
 // why is what keeps the keys away.
 func (k *keyring) why() error {
-	if err := k.away.Load(); err != nil {
-		return *err
+	if away := k.away.Load(); away != nil {
+		return away.err
 	}
 	return errors.New("the keys have not been fetched yet")
 }
@@ -250,6 +257,13 @@ func (k *keyring) keep(ctx context.Context) {
 			return
 		case <-timer.C:
 		case <-k.wake:
+		case <-k.anew:
+			if wait := k.wait(time.Now()); wait > 0 {
+				if k.away.Load() == nil { // else it is tried soon anyway
+					timer.Reset(wait)
+				}
+				continue
+			}
 		}
 		err := k.refresh(ctx)
 		switch {
@@ -262,6 +276,21 @@ func (k *keyring) keep(ctx context.Context) {
 			timer.Reset(jitter(retry))
 			retry = min(2*retry, retryMost)
 		}
+	}
+}
+
+// wait is how long no fetch may be asked for.
+func (k *keyring) wait(now time.Time) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return askEvery - now.Sub(k.fetched)
+}
+
+// renew has the keys fetched as soon as that may be. It returns at once.
+func (k *keyring) renew() {
+	select {
+	case k.anew <- struct{}{}:
+	default: // it is asked for already
 	}
 }
 
@@ -291,7 +320,13 @@ func (k *keyring) refresh(ctx context.Context) error {
 	}
 	if err != nil {
 		k.metrics.refreshes.WithLabelValues(k.name, "failed").Inc()
-		if k.away.Swap(&err) == nil {
+		away := &absence{err, time.Now()}
+		before := k.away.Load() // nobody else changes it
+		if before != nil {
+			away.since = before.since
+		}
+		k.away.Store(away)
+		if before == nil {
 			k.log.Warn("issuer is away, its keys cannot be fetched", "issuer", k.name, "error", err, "usable", k.usable(time.Now()) != nil)
 		}
 		return err

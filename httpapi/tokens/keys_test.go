@@ -105,6 +105,65 @@ func TestAKeyThatIsWithdrawnTakesItsTokensWithIt(t *testing.T) {
 	})
 }
 
+// Who applies a configuration, be it the same, has the keys fetched: one may have been replaced under its kid.
+func TestApplyingFetchesTheKeysAnew(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, b *bubble) {
+		apply := func() {
+			t.Helper()
+			set, err := b.Prepare(nil, []tokens.Config{config(b.provider, nil)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			b.Apply(set)
+			if took := time.Since(began); took > 0 {
+				t.Errorf("it waited %v", took)
+			}
+			synctest.Wait()
+		}
+		time.Sleep(time.Minute)
+		old, new := b.token("k1", "rsa"), b.token("k1", "rsa2")
+		b.good(t, old)
+		before := b.provider.fetched.Load()
+		b.provider.rotate(signingKey{"k1", "RS256", "sig", keyPairs()["rsa2"]})
+		b.refused(t, new, "signature")
+		apply()
+		b.good(t, new)
+		b.refused(t, old, "signature") // although it was known to be good
+
+		// However often, it is once in 30 s.
+		b.provider.rotate(signingKey{"k1", "RS256", "sig", keyPairs()["rsa"]})
+		for range 100 {
+			apply()
+			time.Sleep(100 * time.Millisecond)
+		}
+		b.refused(t, old, "signature")
+		time.Sleep(21 * time.Second)
+		b.good(t, old)
+		each := b.provider.fetched.Load() - before
+		time.Sleep(5 * time.Minute)
+		if n := b.provider.fetched.Load() - before; n != each || each > 4 { // a fetch is two questions
+			t.Errorf("%d questions, then %d", each, n)
+		}
+
+		// A provider that does not answer is nothing to wait for, and takes no keys away.
+		b.slow.Store(true)
+		apply()
+		b.good(t, old)
+		time.Sleep(4 * time.Second)
+		apply()
+		b.good(t, old)
+		if s := b.Issuers()[0]; s.Away.IsZero() || !s.Usable || s.Keys != 1 {
+			t.Errorf("%+v", s)
+		}
+		b.slow.Store(false)
+		time.Sleep(40 * time.Second)
+		if s := b.Issuers()[0]; !s.Away.IsZero() || s.Error != "" || time.Since(s.Fetched) > time.Minute {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 func TestATokenIsForgottenWhenItExpires(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, b *bubble) {
 		token := sign(object{"alg": "RS256", "kid": "k1", "typ": "at+jwt"}, b.provider.claims(object{"exp": time.Now().Unix() + 60}), "RS256", keyPairs()["rsa"])
@@ -171,6 +230,10 @@ func TestAFloodDoesNotWaitForASlowProvider(t *testing.T) {
 
 func TestKeysOutliveAnOutageForMaxStale(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, b *bubble) {
+		fetched := time.Now()
+		if got, want := b.Issuers(), (tokens.IssuerState{Name: "idp", Kind: "jwt", Usable: true, Keys: 1, Fetched: fetched}); len(got) != 1 || got[0] != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
 		b.away.Store(true)
 		for range 23 {
 			time.Sleep(time.Hour)
@@ -189,9 +252,15 @@ func TestKeysOutliveAnOutageForMaxStale(t *testing.T) {
 		if err := b.Ready(); err == nil || !strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("ready: %v", err)
 		}
+		if s := b.Issuers()[0]; s.Usable || s.Keys != 1 || !s.Fetched.Equal(fetched) || s.Error != "discovery: connection refused" || s.Away.Sub(fetched) > 12*time.Minute || s.Away.Before(fetched) {
+			t.Errorf("%+v", s)
+		}
 		b.away.Store(false)
 		time.Sleep(time.Minute)
 		b.good(t, b.token("k1", "rsa"))
+		if s := b.Issuers()[0]; !s.Usable || !s.Away.IsZero() || s.Error != "" {
+			t.Errorf("%+v", s)
+		}
 		if log := b.log.String(); lines(log, "issuer is away") != 1 || lines(log, "issuer is back") != 1 {
 			t.Errorf("the log tells of it otherwise than once: %s", log)
 		}

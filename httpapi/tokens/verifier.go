@@ -93,9 +93,14 @@ func (s *Set) named(name string) *issuer {
 	return s.issuers[n]
 }
 
-// Apply puts s, which Prepare made, in force.
+// Apply puts s, which Prepare made, in force. The keys of an issuer that stays are fetched anew, at most every 30 s; nobody waits for that.
 func (v *Verifier) Apply(s *Set) {
 	before := v.now.Swap(s)
+	for _, i := range s.issuers {
+		if i.keys != nil && slices.Contains(before.issuers, i) {
+			i.keys.renew()
+		}
+	}
 	select {
 	case v.changed <- struct{}{}:
 	default:

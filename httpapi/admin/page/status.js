@@ -107,10 +107,21 @@ function showClients(s, t) {
   }), [1, 2, 3, 4, 5]);
 }
 
+function issuer(i) {
+  const keys = i.kind === "opaque" ? "answers" : i.fetched ? "keys: " + i.keys + ", " + age(i.fetched) + " old" : "no keys yet";
+  return i.away ? "away for " + age(i.away) + (i.fetched ? ", " + keys : "") : keys;
+}
+
+function sink(k) {
+  return (k.stopped ? "stopped (410) for " + age(k.away) + ", " : k.away ? "away for " + age(k.away) + ", " : "") + k.waiting + " waiting";
+}
+
 function showAccess(s, t) {
   const until = time => time ? span((new Date(time) - Date.now()) / 1000) : "–";
   fill("auth", [["tokens", s.auth.tokens], ["expired", s.auth.expired], ["next expires in", until(s.auth.nextExpiry)],
-    ["certificate expires in", s.auth.certificate ? until(s.auth.certificate) : "no TLS"]], [1]);
+    ["certificate expires in", s.auth.certificate ? until(s.auth.certificate) : "no TLS"],
+    ...(s.auth.issuers || []).map(i => ["issuer " + i.name, issuer(i), !i.usable || i.away]), ...(s.sinks || []).map(k => ["sink " + k.name, sink(k), k.away])],
+    [1], r => [r[0], tint(r[1], r[2])]);
   fill("store", [["numbers", t.store?.records ?? "–"], ["commit p99", ms(t.store?.commitP99)], ["size", octets(s.store.size)],
     ["disk left", s.store.disk ? octets(s.store.free) + ", " + share(s.store.free, s.store.disk) : "–"]], [1]);
 }
