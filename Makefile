@@ -36,7 +36,7 @@ check: ## formatting, vet, staticcheck, tidy go.mod, import directions
 
 test: check build ## check, unit and race tests, conformance, end to end with the real binary
 	@if [ -z "$(RACE)" ]; then echo "NO C COMPILER: the tests run WITHOUT the race detector (apt-get install gcc)"; test "$$CI" != true; fi
-	@for p in tshark node npm bearerbox perl chromium curl ip tc fusermount3 systemd-analyze promtool prometheus dpkg-deb rpm; do command -v $$p >/dev/null || { \
+	@for p in tshark node npm bearerbox perl chromium curl ip tc fusermount3 systemd-analyze promtool prometheus dpkg-deb rpm logrotate; do command -v $$p >/dev/null || { \
 	  echo "$$p IS MISSING: some tests against real counterparts are SKIPPED (docs/development.md)"; test "$$CI" != true || exit 1; }; done
 	@test -f "$${XDG_CACHE_HOME:-$$HOME/.cache}/otpgw-test/debian-12.tar" || echo "NO DEBIAN TREE: the scripts of the package are NOT TESTED (sh testdata/debian/make-tree)"
 	$(GO) test $(RACE) -shuffle=on -count=1 -timeout 9m ./...
