@@ -294,7 +294,7 @@ func (c Config) warnings() []finding {
 	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && c.Admin.TLSClientCA == "" {
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			warn("admin.listen", " = %q: metrics and readiness are for all who reach it: only on a management network", c.Admin.Listen)
-			if len(c.Admin.Password)+len(c.Admin.ViewPassword) == 0 {
+			if len(c.Admin.Password.Text)+len(c.Admin.ViewPassword.Text) == 0 {
 				warn("admin.view_password", " = \"\": the status page is shown on this host only, although admin.listen = %q", c.Admin.Listen)
 			}
 		}

@@ -66,7 +66,7 @@ func (s section) tables(whole reflect.Value) []reflect.Value {
 // written is the value of a key in a table as it may be shown.
 func (k key) written(table reflect.Value) string {
 	v := table.Field(k.index)
-	if k.kind == kindSecret && v.Len() > 0 {
+	if k.kind == kindSecret && !v.IsZero() {
 		return `"***"`
 	}
 	return k.kind.write(v)

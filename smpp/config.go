@@ -2,6 +2,8 @@ package smpp
 
 import (
 	"time"
+
+	"otpgw/config/secret"
 )
 
 // A Config is one account on one SMSC.
@@ -22,18 +24,18 @@ type Config struct {
 	TLSKey         string   `toml:"tls_key" comment:"PEM file of the private key of tls_cert." reload:"hot"`
 	AllowPlaintext bool     `toml:"allow_plaintext" comment:"Send password and texts in clear to an address that is not known to be private. Only for a link that is protected by other means." reload:"hot"`
 
-	SystemID         string   `toml:"system_id" comment:"system_id of the bind, at most 15 ASCII characters." reload:"hot"`
-	Password         Password `toml:"password" comment:"Password of the bind as file:PATH, cred:NAME or env:NAME, at most 8 ASCII characters." reload:"hot"`
-	SystemType       string   `toml:"system_type" comment:"system_type of the bind, at most 12 ASCII characters. Most SMSCs want none." reload:"hot"`
-	InterfaceVersion int      `toml:"interface_version" comment:"interface_version of the bind: 51, 52 or 80 for SMPP 3.3, 3.4 or 5.0. Without the optional parameters of 3.4 for 3.3." reload:"hot"`
-	BindTON          int      `toml:"bind_ton" comment:"addr_ton of the bind, 0 to 255 (Kannel: bind-addr-ton). Most SMSCs want 0." reload:"hot"`
-	BindNPI          int      `toml:"bind_npi" comment:"addr_npi of the bind, 0 to 255 (Kannel: bind-addr-npi). Most SMSCs want 0." reload:"hot"`
-	AddressRange     string   `toml:"address_range" comment:"address_range of the bind, at most 40 ASCII characters. Most SMSCs want none." reload:"hot"`
-	Binds            int      `toml:"binds" comment:"Transceiver binds kept up at once, 0 to 16. The SMSC must allow as many for the account." reload:"hot"`
-	Transmitters     int      `toml:"transmitters" comment:"Transmitter binds kept up at once, 0 to 16, for an SMSC without transceivers." reload:"hot"`
-	Receivers        int      `toml:"receivers" comment:"Receiver binds kept up at once, 0 to 16. Receipts come over these." reload:"hot"`
-	OutbindListen    string   `toml:"outbind_listen" comment:"host:port on which the SMSC may connect and send outbind; it gets a receiver bind. Empty: none." reload:"hot"`
-	OutbindPassword  Password `toml:"outbind_password" comment:"Password that the SMSC's outbind must bring, as file:PATH, cred:NAME or env:NAME. Needed with outbind_listen: whoever sends outbind is shown our own." reload:"hot"`
+	SystemID         string      `toml:"system_id" comment:"system_id of the bind, at most 15 ASCII characters." reload:"hot"`
+	Password         secret.Text `toml:"password" comment:"Password of the bind as file:PATH, cred:NAME or env:NAME, at most 8 ASCII characters." reload:"hot"`
+	SystemType       string      `toml:"system_type" comment:"system_type of the bind, at most 12 ASCII characters. Most SMSCs want none." reload:"hot"`
+	InterfaceVersion int         `toml:"interface_version" comment:"interface_version of the bind: 51, 52 or 80 for SMPP 3.3, 3.4 or 5.0. Without the optional parameters of 3.4 for 3.3." reload:"hot"`
+	BindTON          int         `toml:"bind_ton" comment:"addr_ton of the bind, 0 to 255 (Kannel: bind-addr-ton). Most SMSCs want 0." reload:"hot"`
+	BindNPI          int         `toml:"bind_npi" comment:"addr_npi of the bind, 0 to 255 (Kannel: bind-addr-npi). Most SMSCs want 0." reload:"hot"`
+	AddressRange     string      `toml:"address_range" comment:"address_range of the bind, at most 40 ASCII characters. Most SMSCs want none." reload:"hot"`
+	Binds            int         `toml:"binds" comment:"Transceiver binds kept up at once, 0 to 16. The SMSC must allow as many for the account." reload:"hot"`
+	Transmitters     int         `toml:"transmitters" comment:"Transmitter binds kept up at once, 0 to 16, for an SMSC without transceivers." reload:"hot"`
+	Receivers        int         `toml:"receivers" comment:"Receiver binds kept up at once, 0 to 16. Receipts come over these." reload:"hot"`
+	OutbindListen    string      `toml:"outbind_listen" comment:"host:port on which the SMSC may connect and send outbind; it gets a receiver bind. Empty: none." reload:"hot"`
+	OutbindPassword  secret.Text `toml:"outbind_password" comment:"Password that the SMSC's outbind must bring, as file:PATH, cred:NAME or env:NAME. Needed with outbind_listen: whoever sends outbind is shown our own." reload:"hot"`
 
 	Window int     `toml:"window" comment:"Messages that may wait for their answer on one bind, 1 to 1000 (Kannel: max-pending-submits)." reload:"hot"`
 	Rate   float64 `toml:"rate" comment:"Short messages a second for the account, all binds together, 0.01 to 100000. 0: no limit (Kannel: throughput)." reload:"hot"`

@@ -125,10 +125,6 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 }
 
 func TestPasswordIsNeverPrinted(t *testing.T) {
-	var p smpp.Password
-	if err := p.UnmarshalSecret([]byte("s3cr3t")); err != nil || string(p) != "s3cr3t" {
-		t.Fatalf("UnmarshalSecret = %v", err)
-	}
 	cfg := testConfig()
 	log := new(logBuffer)
 	slog.New(slog.NewTextHandler(log, nil)).Info("config", "config", cfg, "password", cfg.Password)
@@ -136,12 +132,9 @@ func TestPasswordIsNeverPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, told := range []string{fmt.Sprint(cfg), fmt.Sprintf("%+v %#v %s %q", cfg, cfg, p, p), log.String(), string(asJSON)} {
+	for _, told := range []string{fmt.Sprint(cfg), fmt.Sprintf("%+v %#v", cfg, cfg), log.String(), string(asJSON)} {
 		if strings.Contains(told, "s3cr3t") || !strings.Contains(told, "***") {
 			t.Errorf("printed %s", told)
 		}
-	}
-	if empty := smpp.Password("").String(); empty != "" {
-		t.Errorf("an empty password is %q", empty)
 	}
 }

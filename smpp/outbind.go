@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"otpgw/config/secret"
 	"otpgw/smpp/pdu"
 )
 
@@ -23,7 +24,7 @@ const (
 // An outbind waits for the SMSC to connect and to ask for a receiver bind (SMPP 3.4 §2.2.1).
 type outbind struct {
 	listen   string
-	password Password
+	password secret.Text
 	patience time.Duration // for the outbind on a connection
 	log      *slog.Logger
 	calls    chan dialed // with a valid outbind read from it

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"otpgw/config/secret"
 )
 
 // nameForm is what a name must look like: it stands in metrics and in keys of records.
@@ -60,13 +62,13 @@ func (c Config) Validate() error {
 		fail(`system_id = "": must be 1 to 15 ASCII characters`)
 	}
 	text("system_id", c.SystemID, 15)
-	secret := func(key string, p Password) {
+	password := func(key string, p secret.Text) {
 		if len(p) > 8 || !printable(string(p)) {
 			fail("%s: must be at most 8 ASCII characters", key) // SMPP 3.4 §5.2.2
 		}
 	}
-	secret("password", c.Password)
-	secret("outbind_password", c.OutbindPassword)
+	password("password", c.Password)
+	password("outbind_password", c.OutbindPassword)
 	text("system_type", c.SystemType, 12)
 	switch c.InterfaceVersion {
 	case interface33, interface34, interface50:

@@ -82,7 +82,7 @@ func (p *Page) mount(mux *http.ServeMux) {
 	} {
 		mux.HandleFunc("POST /status/"+action, p.guarded(func(w http.ResponseWriter, r *http.Request) {
 			switch {
-			case len(p.Password) == 0:
+			case p.Password.Text == "":
 				p.Audit.Warn("page refused", "action", action, "reason", "admin.password is not set", from(r))
 				http.Error(w, "admin.password is not set: nothing can be changed from here", http.StatusForbidden)
 				return
@@ -132,7 +132,7 @@ func (p *Page) guarded(h http.HandlerFunc) http.HandlerFunc {
 		header.Set("Cache-Control", "no-store")
 		switch {
 		case p.role(r) != nobody:
-		case len(p.Password)+len(p.ViewPassword) == 0:
+		case len(p.Password.Text)+len(p.ViewPassword.Text) == 0:
 			http.Error(w, "without admin.view_password or admin.tls_client_ca the page is shown on the daemon's own host only", http.StatusForbidden)
 			return
 		default:
@@ -158,12 +158,12 @@ const (
 func (p *Page) role(r *http.Request) int {
 	_, given, _ := r.BasicAuth()
 	is := func(password Password) bool {
-		return len(password) > 0 && subtle.ConstantTimeCompare([]byte(given), password) == 1
+		return password.Text != "" && subtle.ConstantTimeCompare([]byte(given), []byte(password.Text)) == 1
 	}
 	switch {
 	case is(p.Password):
 		return acting
-	case is(p.ViewPassword), len(p.Password)+len(p.ViewPassword) == 0 && known(r):
+	case is(p.ViewPassword), len(p.Password.Text)+len(p.ViewPassword.Text) == 0 && known(r):
 		return viewing
 	}
 	return nobody

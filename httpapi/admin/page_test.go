@@ -21,13 +21,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"otpgw/config/secret"
 	"otpgw/httpapi/admin"
 )
 
 func newPage(v *verbs, password string) (*admin.Server, *admin.History, *prometheus.Registry) {
 	log, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	history := admin.NewHistory(registry, log)
-	return admin.New(nil, registry, &admin.Page{Verbs: v, History: history, Password: admin.Password(password), Audit: log}, log), history, registry
+	return admin.New(nil, registry, &admin.Page{Verbs: v, History: history, Password: admin.Password{Text: secret.Text(password)}, Audit: log}, log), history, registry
 }
 
 func ask(s *admin.Server, method, path string, change ...func(*http.Request)) *httptest.ResponseRecorder {
@@ -246,7 +247,7 @@ func TestLookingIsNotActing(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	page := &admin.Page{
 		Verbs: v, History: admin.NewHistory(registry, log), Audit: audit.logger(),
-		Password: admin.Password(acts), ViewPassword: admin.Password(looks),
+		Password: admin.Password{Text: secret.Text(acts)}, ViewPassword: admin.Password{Text: secret.Text(looks)},
 	}
 	s := admin.New(nil, registry, page, log)
 	if w := ask(s, "GET", "/status"); w.Code != http.StatusUnauthorized {
@@ -366,7 +367,7 @@ func TestPageOverASocketIsAuditedByUser(t *testing.T) {
 	long := strings.Repeat("ö", 5000)
 	v, audit, registry := &verbs{err: fmt.Errorf("%w: there is no smsc %q", admin.ErrRefused, long)}, new(audited), prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
-	s := admin.New(nil, registry, &admin.Page{Verbs: v, History: admin.NewHistory(registry, log), Audit: audit.logger(), Password: admin.Password(password)}, log)
+	s := admin.New(nil, registry, &admin.Page{Verbs: v, History: admin.NewHistory(registry, log), Audit: audit.logger(), Password: admin.Password{Text: secret.Text(password)}}, log)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx, l) }() // ends with ctx, awaited below

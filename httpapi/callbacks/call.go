@@ -132,10 +132,10 @@ func sign(h http.Header, id string, at time.Time, body []byte, secrets ...Secret
 	stamp := strconv.FormatInt(at.Unix(), 10)
 	var signatures []string
 	for _, s := range secrets {
-		if s == "" {
+		if s.Text == "" {
 			continue
 		}
-		mac := hmac.New(sha256.New, []byte(s))
+		mac := hmac.New(sha256.New, []byte(s.Text))
 		fmt.Fprintf(mac, "%s.%s.", id, stamp)
 		mac.Write(body)
 		signatures = append(signatures, "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))

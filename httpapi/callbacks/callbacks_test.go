@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	hiding "otpgw/config/secret"
 	"otpgw/httpapi/callbacks"
 )
 
@@ -35,7 +36,7 @@ const patience = 30 * time.Second
 // secret is a key as it is handed around, and as a setting holds it.
 func secret(n byte) (text string, key callbacks.Secret) {
 	octets := bytes.Repeat([]byte{n}, 32)
-	return "whsec_" + base64.StdEncoding.EncodeToString(octets), callbacks.Secret(octets)
+	return "whsec_" + base64.StdEncoding.EncodeToString(octets), callbacks.Secret{Text: hiding.Text(octets)}
 }
 
 // book is where the events are: a list, as a store would have them.

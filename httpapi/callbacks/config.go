@@ -4,14 +4,15 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"otpgw/config/secret"
+	"otpgw/httpapi/remote"
 )
 
 // Config is one receiver of callbacks: [[sink]].
@@ -53,7 +54,7 @@ func (c Config) Validate() error {
 	if !sinkName.MatchString(c.Name) {
 		bad("name = %q: must be 1 to 32 letters, digits, _ and -", c.Name)
 	}
-	if !callable(c.URL) {
+	if !remote.Usable(c.URL) {
 		bad("url: must be an https URL of at most 2048 characters, or http to a loopback address, without user and fragment")
 	}
 	if len(c.Events) == 0 {
@@ -70,14 +71,14 @@ func (c Config) Validate() error {
 	if u, err := url.Parse(c.Source); err != nil || c.Source == "" || len(c.Source) > 256 || u.User != nil {
 		bad("source = %q: must be a URI reference of 1 to 256 characters", c.Source)
 	}
-	if c.Secret == "" {
+	if c.Secret.Text == "" {
 		bad("secret: must be set: callbacks are always signed")
 	}
 	for _, s := range []struct {
 		key    string
 		secret Secret
 	}{{"secret", c.Secret}, {"old_secret", c.OldSecret}} {
-		if s.secret != "" && (len(s.secret) < 24 || len(s.secret) > 64) {
+		if octets := len(s.secret.Text); octets != 0 && (octets < 24 || octets > 64) {
 			bad("%s: must be whsec_ and 24 to 64 octets in base64", s.key)
 		}
 	}
@@ -101,21 +102,8 @@ func (c Config) Tells() (deliveries, outcomes bool) {
 	return slices.Contains(c.Events, delivery), slices.Contains(c.Events, outcome)
 }
 
-// callable says that events may be posted to the URL.
-func callable(raw string) bool {
-	u, err := url.Parse(raw)
-	if err != nil || len(raw) > 2048 || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
-		return false
-	}
-	if u.Scheme == "http" {
-		ip, err := netip.ParseAddr(u.Hostname())
-		return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
-	}
-	return u.Scheme == "https"
-}
-
-// A Secret is the octets of a key. However it is printed, "***" is what appears, and nothing where it is empty.
-type Secret string
+// A Secret is the octets of a key.
+type Secret struct{ secret.Text }
 
 // secretPrefix begins a secret as it is handed around (Standard Webhooks, Signature scheme).
 const secretPrefix = "whsec_"
@@ -127,22 +115,6 @@ func (s *Secret) UnmarshalSecret(text []byte) error {
 	if !ok || err != nil || len(key) == 0 {
 		return errors.New("must be whsec_ and 24 to 64 octets in base64")
 	}
-	*s = Secret(key)
+	s.Text = secret.Text(key)
 	return nil
 }
-
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "***"
-}
-
-// GoString hides the secret from %#v.
-func (s Secret) GoString() string { return s.String() }
-
-// LogValue hides the secret from logs.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalText hides the secret from encoders.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -39,7 +39,7 @@ func TestEveryKeyHasItsBounds(t *testing.T) {
 	for key, change := range map[string]func(*callbacks.Config){
 		"name": func(c *callbacks.Config) { c.Name = "a b" }, "events": func(c *callbacks.Config) { c.Events = nil },
 		"namespace": func(c *callbacks.Config) { c.Namespace = "com" }, "source": func(c *callbacks.Config) { c.Source = "" },
-		"secret": func(c *callbacks.Config) { c.Secret = "short" }, "old_secret": func(c *callbacks.Config) { c.OldSecret = "short" },
+		"secret": func(c *callbacks.Config) { c.Secret.Text = "short" }, "old_secret": func(c *callbacks.Config) { c.OldSecret.Text = "short" },
 		"ca": func(c *callbacks.Config) { c.CA = "ca.pem" }, "timeout": func(c *callbacks.Config) { c.Timeout = time.Minute },
 		"retry_for": func(c *callbacks.Config) { c.RetryFor = 25 * time.Hour }, "max_in_flight": func(c *callbacks.Config) { c.MaxInFlight = 65 },
 	} {

@@ -3,12 +3,12 @@ package numbers
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/netip"
-	"net/url"
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"otpgw/config/secret"
+	"otpgw/httpapi/remote"
 )
 
 // Config is which numbers may be sent to: [numbers]. The rules by which its lists decide together are in doc.go.
@@ -26,7 +26,7 @@ type Config struct {
 	PortedInFile   string `toml:"ported_in_file" comment:"The same of numbers that came from another operator: served although no prefix of own speaks of them." reload:"hot"`
 
 	LookupURL           string        `toml:"lookup_url" comment:"URL of the operator's own service that is asked about each number that the lists serve: https, or http to a loopback address. Empty: none." reload:"hot"`
-	LookupToken         Token         `toml:"lookup_token" comment:"Bearer token for lookup_url as file:PATH, cred:NAME or env:NAME. Empty: none is sent." reload:"hot"`
+	LookupToken         secret.Text   `toml:"lookup_token" comment:"Bearer token for lookup_url as file:PATH, cred:NAME or env:NAME. Empty: none is sent." reload:"hot"`
 	LookupCA            string        `toml:"lookup_ca" comment:"Absolute path of the PEM certificates that the service's certificate must come from. Empty: the system's." reload:"hot"`
 	LookupTimeout       time.Duration `toml:"lookup_timeout" comment:"How long one look-up may take, 50ms..10s; up to half of it may be spent waiting for its turn." reload:"hot"`
 	LookupConcurrency   int           `toml:"lookup_concurrency" comment:"Look-ups at once, 1..1000. Up to 16 times as many wait for their turn; more are taken as not answered." reload:"hot"`
@@ -79,7 +79,7 @@ func (c Config) Validate() error {
 	if c.LookupCA != "" && !filepath.IsAbs(c.LookupCA) {
 		bad("lookup_ca = %q: must be an absolute path", c.LookupCA)
 	}
-	if c.LookupURL != "" && !askable(c.LookupURL) {
+	if c.LookupURL != "" && !remote.Usable(c.LookupURL) {
 		bad("lookup_url: must be an https URL, or http to a loopback address, without user and fragment")
 	}
 	if len(c.LookupToken) > 4096 || !tokenForm.MatchString(string(c.LookupToken)) {
@@ -113,42 +113,4 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// askable says that numbers may be sent to the URL.
-func askable(raw string) bool {
-	u, err := url.Parse(raw)
-	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
-		return false
-	}
-	if u.Scheme == "http" {
-		ip, err := netip.ParseAddr(u.Hostname())
-		return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
-	}
-	return u.Scheme == "https"
-}
-
-// A Token is a secret: however it is printed, "***" is what appears, and nothing where it is empty.
-type Token string
-
 var tokenForm = regexp.MustCompile(`^([A-Za-z0-9._~+/-]+=*)?$`) // RFC 6750 §2.1
-
-// UnmarshalSecret takes the token as it stands in a file or variable.
-func (t *Token) UnmarshalSecret(text []byte) error {
-	*t = Token(text)
-	return nil
-}
-
-func (t Token) String() string {
-	if t == "" {
-		return ""
-	}
-	return "***"
-}
-
-// GoString hides the token from %#v.
-func (t Token) GoString() string { return t.String() }
-
-// LogValue hides the token from logs.
-func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
-
-// MarshalText hides the token from encoders.
-func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }

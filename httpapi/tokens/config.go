@@ -3,14 +3,15 @@ package tokens
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"otpgw/config/secret"
+	"otpgw/httpapi/remote"
 )
 
 // Kinds of issuers: Config.Kind.
@@ -36,7 +37,7 @@ type Config struct {
 
 	IntrospectionURL string        `toml:"introspection_url" comment:"URL at which tokens are asked about, with kind opaque: https, or http to a loopback address." reload:"hot"`
 	ClientID         string        `toml:"client_id" comment:"By whom the issuer knows this daemon when it asks." reload:"hot"`
-	ClientSecret     Secret        `toml:"client_secret" comment:"The secret of client_id as file:PATH, cred:NAME or env:NAME, sent as Basic." reload:"hot"`
+	ClientSecret     secret.Text   `toml:"client_secret" comment:"The secret of client_id as file:PATH, cred:NAME or env:NAME, sent as Basic." reload:"hot"`
 	ActiveFor        time.Duration `toml:"active_for" comment:"How long an answer that a token is active holds, 0s..60s and never longer than the token; 0 asks each time." reload:"hot"`
 
 	DPoP      bool   `toml:"dpop" comment:"Take tokens that are bound to a key of the client, each request with a proof of it (RFC 9449). false refuses them." reload:"hot"`
@@ -103,7 +104,7 @@ func (c Config) Validate() error {
 	case !c.DPoP:
 	case c.PublicURL == "":
 		bad("public_url = \"\": must be set, as dpop is")
-	case err != nil || !askable(c.PublicURL) || base.RawQuery != "" || base.Path != "" && base.Path != "/":
+	case err != nil || !remote.Usable(c.PublicURL) || base.RawQuery != "" || base.Path != "" && base.Path != "/":
 		bad("public_url = %q: must be the scheme and host of this API, such as https://otp.example.com", c.PublicURL)
 	}
 	return errors.Join(errs...)
@@ -117,9 +118,9 @@ func (c Config) validateJWT(bad func(format string, args ...any)) {
 		bad("audience = []: must name this API: else a token for any other API of the issuer would do")
 	}
 	switch {
-	case c.JWKSURL != "" && !askable(c.JWKSURL):
+	case c.JWKSURL != "" && !remote.Usable(c.JWKSURL):
 		bad("jwks_url: must be an https URL, or http to a loopback address, without user and fragment")
-	case c.JWKSURL == "" && c.Issuer != "" && !askable(c.Issuer):
+	case c.JWKSURL == "" && c.Issuer != "" && !remote.Usable(c.Issuer):
 		bad("issuer = %q: its keys can be found by an https URL only (or http to a loopback address): set jwks_url", c.Issuer)
 	}
 	if len(c.Algorithms) == 0 {
@@ -145,7 +146,7 @@ func (c Config) validateOpaque(bad func(format string, args ...any)) {
 	switch {
 	case c.IntrospectionURL == "":
 		bad("introspection_url = \"\": must be set, as kind = %q", kindOpaque)
-	case !askable(c.IntrospectionURL):
+	case !remote.Usable(c.IntrospectionURL):
 		bad("introspection_url: must be an https URL, or http to a loopback address, without user and fragment")
 	}
 	if c.JWKSURL != "" {
@@ -161,41 +162,3 @@ func (c Config) validateOpaque(bad func(format string, args ...any)) {
 		bad("active_for = %q: must be 0s..60s", c.ActiveFor)
 	}
 }
-
-// askable says that keys may come from the URL, and tokens go there.
-func askable(raw string) bool {
-	u, err := url.Parse(raw)
-	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
-		return false
-	}
-	if u.Scheme == "http" {
-		ip, err := netip.ParseAddr(u.Hostname())
-		return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
-	}
-	return u.Scheme == "https"
-}
-
-// A Secret hides itself: however it is printed, "***" is what appears, and nothing where it is empty.
-type Secret string
-
-// UnmarshalSecret takes the secret as it stands in a file or variable.
-func (s *Secret) UnmarshalSecret(text []byte) error {
-	*s = Secret(text)
-	return nil
-}
-
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "***"
-}
-
-// GoString hides the secret from %#v.
-func (s Secret) GoString() string { return s.String() }
-
-// LogValue hides the secret from logs.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalText hides the secret from encoders.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

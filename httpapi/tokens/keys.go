@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"otpgw/httpapi/remote"
+
 	"github.com/MicahParks/jwkset"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -388,7 +390,7 @@ func parseDiscovery(text []byte, issuer string) (string, error) {
 		return "", err
 	case own != issuer:
 		return "", fmt.Errorf("the document is of the issuer %.200q, not of %q", own, issuer)
-	case !askable(keys):
+	case !remote.Usable(keys):
 		return "", errors.New("jwks_uri must be an https URL, or http to a loopback address")
 	}
 	return keys, nil
