@@ -97,6 +97,9 @@ func newCrowd(tb testing.TB, dir string, l layout, size int) *crowd {
 	for i := 0; i < size; {
 		err := b.db.Update(func(tx *bbolt.Tx) error {
 			bucket := tx.Bucket(numbersBucket)
+			if l == ordered {
+				bucket.FillPercent = fillPercent
+			}
 			for end := min(size, i+20_000); i < end; i++ {
 				id := c.id(i, size)
 				r := keys.seal(c.number(id))

@@ -17,8 +17,13 @@ type table struct {
 	cursor *bbolt.Cursor // for find: one for all spares most of what bbolt allocates
 }
 
+// fillPercent is how full pages are left that are split. Keys come in order, so that nearly all pages stay as they are then, and records
+// grow a little soon after they came: for receipts and tries.
+const fillPercent = 0.85
+
 func newTable(tx *bbolt.Tx, x *index, h *head) *table {
 	b := tx.Bucket(numbersBucket)
+	b.FillPercent = fillPercent
 	return &table{bucket: b, index: x, head: h, cursor: b.Cursor()}
 }
 
