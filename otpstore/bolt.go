@@ -40,6 +40,7 @@ type Bolt struct {
 	lost    time.Time
 	scanned bool
 	used    int64 // octets of the file, free pages among them
+	page    int64 // octets of one
 	room    *room
 	clock   *timekeeper
 	index   *index
@@ -47,9 +48,10 @@ type Bolt struct {
 	metrics *boltMetrics
 	running atomic.Bool
 
-	broken atomic.Bool           // bbolt panicked: it may hold its locks, and is left alone
-	panics chan error            // of readers
-	commit func(*bbolt.Tx) error // replaced by tests of failing disks
+	broken atomic.Bool                                 // bbolt panicked: it may hold its locks, and is left alone
+	panics chan error                                  // of readers
+	commit func(*bbolt.Tx) error                       // replaced by tests of failing disks
+	covers func(used, spare, need int64) (bool, error) // room.covers, replaced by its tests
 
 	restored  bool       // the file was a backup when it was opened
 	compacted Compaction // by the opening
@@ -113,6 +115,7 @@ func openFile(path string, metrics *boltMetrics) (*Bolt, error) {
 	}
 	b := &Bolt{
 		db:      db,
+		page:    int64(db.Info().PageSize),
 		queue:   newQueue(),
 		metrics: metrics,
 		panics:  make(chan error, 1),
@@ -134,6 +137,7 @@ func openFile(path string, metrics *boltMetrics) (*Bolt, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	b.index = newIndex(int(min(b.head.count, uint64(b.used/leastRecord))))
+	b.covers = b.room.covers
 	b.clock = newTimekeeper(b.head.clock)
 	if b.restored {
 		b.head.lost, _ = b.clock.now()
@@ -304,7 +308,11 @@ func (b *Bolt) Claim(_ context.Context, ids []KeyID) (KeyID, error) {
 	h := b.head
 	h.key = ids[0]
 	if h.format >= headVersion { // else the scan writes it, when it knows the records
-		if err := b.db.Update(h.put); err != nil {
+		err := b.reserve(headMost * b.page)
+		if err == nil {
+			err = b.db.Update(h.put)
+		}
+		if err != nil {
 			return KeyID{}, fmt.Errorf("key identifier: %w", err)
 		}
 	}
@@ -359,7 +367,9 @@ func (b *Bolt) Sweep(ctx context.Context, after Name, before time.Time, limit in
 	var last Name
 	var more bool
 	err := b.wait(ctx, &job{}, func(t *table, now time.Time) (changed bool, err error) {
-		last, more, changed, err = t.sweep(now, after, before, limit, step)
+		e := &t.head.extent
+		left := b.room.end - b.used + b.spare(e) - e.octets(t.bucket.Tx(), b.page)
+		last, more, changed, err = t.sweep(now, after, before, min(limit, e.sweep(left, b.page)), step)
 		return changed, err
 	})
 	if err != nil { // the job may still run: nothing that it writes is read
@@ -464,7 +474,7 @@ func (b *Bolt) Ready() error {
 	if !b.running.Load() {
 		return fmt.Errorf("%w: not running", ErrUnavailable)
 	}
-	return nil
+	return b.room.writable()
 }
 
 // Run implements [Backend]: it is the committer.
@@ -477,8 +487,7 @@ func (b *Bolt) Run(ctx context.Context) error {
 		next, wait := urgentTurn, time.Duration(0)
 		select {
 		case err := <-b.panics:
-			b.fail(fmt.Errorf("%w: the store cannot be read: %w", ErrUnavailable, err))
-			return err
+			return b.unread(err)
 		case <-b.queue.urgent:
 		case <-b.queue.polite:
 			next, wait = politeTurn, time.Until(quiet)
@@ -511,7 +520,16 @@ var errStopping = fmt.Errorf("%w: shutting down", ErrUnavailable)
 
 // drain commits one batch in its turn, and more as long as there are jobs in a hurry. In anyTurn it leaves none.
 func (b *Bolt) drain(t turn) error {
-	for batch := b.queue.take(t); batch != nil; batch = b.queue.take(t) {
+	for {
+		select { // under load there is always another batch
+		case err := <-b.panics:
+			return b.unread(err)
+		default:
+		}
+		batch := b.queue.take(t)
+		if batch == nil {
+			return nil
+		}
 		if t == politeTurn || t == anyTurn && b.queue.err() == nil { // what is left is signalled again, unless this is the end
 			t = urgentTurn
 		}
@@ -521,7 +539,12 @@ func (b *Bolt) drain(t turn) error {
 		}
 		runtime.Gosched() // those who were just answered may have more: let it share the next commit
 	}
-	return nil
+}
+
+// unread ends all work, for a page could not be read.
+func (b *Bolt) unread(err error) error {
+	b.fail(fmt.Errorf("%w: the store cannot be read: %w", ErrUnavailable, err))
+	return err
 }
 
 func writeFailed(err error) error {
@@ -539,36 +562,69 @@ func (b *Bolt) do(batch []*job) error {
 	if len(begun) == 0 {
 		return nil
 	}
-	state, err := b.room.prepare(b.used, int64(b.db.Stats().FreePageN)*int64(b.db.Info().PageSize))
-	if err == nil && state != roomy {
-		begun = slices.DeleteFunc(begun, func(j *job) bool {
-			refused := j.grows || state == packed
-			if refused {
-				b.metrics.full.Inc()
-				j.done(ErrFull)
-			}
-			return refused
-		})
+	if err := b.room.writable(); err != nil { // known before anything is written: no failed write, and no end
+		for _, j := range begun {
+			j.done(err)
+		}
+		return nil
 	}
-	if err == nil {
-		err = b.transact(begun)
+	for len(begun) > 0 {
+		state, err := b.prepare(b.head.extent.step(b.page))
+		if err == nil && state != roomy {
+			begun = slices.DeleteFunc(begun, func(j *job) bool {
+				refused := j.grows || state == packed
+				if refused {
+					b.metrics.full.Inc()
+					j.done(ErrFull)
+				}
+				return refused
+			})
+		}
+		ran := 0
+		if err == nil && len(begun) > 0 {
+			ran, err = b.transact(begun)
+		}
+		told := err
+		if err != nil {
+			told, ran = fmt.Errorf("%w: %w", ErrUnavailable, err), len(begun)
+			b.queue.close(writeFailed(err)) // before anybody hears of it and comes again
+		}
+		for _, j := range begun[:ran] {
+			j.done(told)
+		}
+		if err != nil {
+			return err
+		}
+		begun = begun[ran:]
 	}
-	told := err
-	if err != nil {
-		told = fmt.Errorf("%w: %w", ErrUnavailable, err)
-		b.queue.close(writeFailed(err)) // before anybody hears of it and comes again
-	}
-	for _, j := range begun {
-		j.done(told)
+	return nil
+}
+
+// prepare makes room for a commit, and says how much may be done that needs least octets or more.
+func (b *Bolt) prepare(least int64) (roomState, error) {
+	return b.room.prepare(b.used, b.spare(&b.head.extent), least)
+}
+
+// reserve makes room for a commit of at least so many octets, outside of Run.
+func (b *Bolt) reserve(least int64) error {
+	state, err := b.prepare(least)
+	if err == nil && state == packed {
+		err = ErrFull
 	}
 	return err
 }
 
-// transact runs the jobs and commits, if any of them changed anything. A panic of bbolt's, which came upon a damaged page, is an error.
-func (b *Bolt) transact(jobs []*job) (err error) {
-	if len(jobs) == 0 {
-		return nil
+// spare are the octets in free pages of the file that a commit can count on: none where it may need several in a row.
+func (b *Bolt) spare(e *extent) int64 {
+	if !e.single(b.page) {
+		return 0
 	}
+	return int64(b.db.Stats().FreePageN) * b.page
+}
+
+// transact runs jobs and commits, if any of them changed anything. It gives how many it ran: one at least, and no more than there is room for.
+// A panic of bbolt's, which came upon a damaged page, is an error.
+func (b *Bolt) transact(jobs []*job) (ran int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			b.broken.Store(true)
@@ -578,29 +634,41 @@ func (b *Bolt) transact(jobs []*job) (err error) {
 	start := time.Now()
 	tx, err := b.db.Begin(true)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	h := b.head
 	h.clock, _ = b.clock.now()
 	h.closed = false
+	h.extent.begin()
 	t := newTable(tx, b.index, &h)
 	changed := false
-	for _, j := range jobs {
-		did, err := j.apply(t, h.clock)
+	for more := true; more; {
+		did, err := jobs[ran].apply(t, h.clock)
 		if err != nil {
-			return errors.Join(err, tx.Rollback())
+			return 0, errors.Join(err, tx.Rollback())
 		}
 		changed = changed || did
+		if ran++; ran == len(jobs) {
+			break
+		}
+		if more, err = b.more(tx, &h.extent); err != nil {
+			return 0, errors.Join(err, tx.Rollback())
+		}
 	}
 	if !changed {
-		return tx.Rollback()
+		return ran, tx.Rollback()
 	}
 	if err := b.write(tx, h); err != nil {
-		return err
+		return 0, err
 	}
 	b.metrics.commit.Observe(time.Since(start).Seconds())
-	b.metrics.batch.Observe(float64(len(jobs)))
-	return nil
+	b.metrics.batch.Observe(float64(ran))
+	return ran, nil
+}
+
+// more reports whether one step more may be run in tx: there is room for what it writes then.
+func (b *Bolt) more(tx *bbolt.Tx, e *extent) (bool, error) {
+	return b.covers(b.used, b.spare(e), e.octets(tx, b.page)+e.step(b.page))
 }
 
 // write commits what was done in tx, with the head that speaks of it.
@@ -648,9 +716,13 @@ func (b *Bolt) Close() error {
 	return errors.Join(err, b.room.close(), b.db.Close())
 }
 
-// seal makes both metas of the file speak of the same records, so that the loss of either costs nothing.
+// seal makes both metas of the file speak of the same records, so that the loss of either costs nothing. Where nothing can be written it is left out:
+// what was acknowledged is there as after any other end.
 func (b *Bolt) seal() error {
 	for range 2 {
+		if b.room.writable() != nil || errors.Is(b.reserve(headMost*b.page), ErrFull) {
+			return nil
+		}
 		h := b.head
 		h.clock, _ = b.clock.now()
 		h.closed = true

@@ -38,6 +38,8 @@ var (
 	ErrUnavailable = errors.New("store is unavailable")
 	// ErrFull says that there is no room for another code. It is an ErrUnavailable; nothing was counted or kept.
 	ErrFull = fmt.Errorf("%w: no space left for new codes", ErrUnavailable)
+	// ErrReadOnly says that the file system is read-only. It is an ErrUnavailable; nothing was counted or kept.
+	ErrReadOnly = fmt.Errorf("%w: the file system is read-only", ErrUnavailable)
 	// ErrInUse says that another process holds the store.
 	ErrInUse = errors.New("in use by another process")
 	// ErrNewer says that a newer version of this program wrote the store.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"hash/fnv"
+	"os"
 	"slices"
 	"time"
 
@@ -290,6 +292,68 @@ func Swell(path string, octets int, content []byte) error {
 		})
 	}
 	return errors.Join(err, db.Close())
+}
+
+// Inflate makes the closed file that large, by pages that were never written and are free, and has it on the disk.
+func Inflate(path string, octets int64) (err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Sync(), f.Close()) }()
+	page := int64(os.Getpagesize())
+	if err := f.Truncate(octets); err != nil {
+		return err
+	}
+	for at := range int64(2) {
+		meta := make([]byte, metaLength)
+		if _, ok, err := readMeta(f, at*page); err != nil || !ok {
+			return errors.Join(ErrCorrupt, err)
+		}
+		if _, err := f.ReadAt(meta, at*page+pageHeader); err != nil {
+			return err
+		}
+		native.PutUint64(meta[40:], uint64(octets/page))
+		sum := fnv.New64a()
+		sum.Write(meta[:metaLength-8])
+		native.PutUint64(meta[metaLength-8:], sum.Sum64())
+		if _, err := f.WriteAt(meta, at*page+pageHeader); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Fill leaves no room for new records in b, which runs, until free is called.
+func Fill(b *Bolt) (free func() error, err error) {
+	change := func(f func()) error { // in the goroutine whose room it is
+		return b.Choose(context.Background(), nil, func(time.Time, []Record) (int, Record, bool) {
+			f()
+			return 0, nil, false
+		})
+	}
+	return func() error { return change(func() { b.room.tried = time.Time{} }) }, change(func() { fill(b) })
+}
+
+// SetAside gives the closed file in dir another name, as one that was found damaged now.
+func SetAside(dir string) error {
+	_, err := setAside(dir, time.Now())
+	return err
+}
+
+// NoteTime has the closed file say that a step was given a time.
+func NoteTime(path string, at time.Time) error {
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		h, err := readHead(tx)
+		if h.clock = at; err == nil {
+			err = h.put(tx)
+		}
+		return err
+	}), db.Close())
 }
 
 // Bulky is what a start decides by.

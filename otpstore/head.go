@@ -18,6 +18,8 @@ type head struct {
 	clock  time.Time // no step was given a later time
 	lost   time.Time // see Backend.Lost
 	closed bool      // in order: the two last commits hold the same records
+
+	extent extent // of the transaction; not in the file
 }
 
 var (
@@ -82,6 +84,7 @@ func (h *head) replaces(old, next []byte) {
 		h.count++
 		h.sum += xxhash.Sum64(next)
 	}
+	h.extent.replaces(old, next)
 }
 
 // readHead gives the head of the file, of format 1 or 2 where it is older than heads are.

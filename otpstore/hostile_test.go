@@ -9,15 +9,20 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/bbolt"
 )
 
-// runStore opens a store and runs it until stop.
-func runStore(t *testing.T, dir string) (s *Store, b *Bolt, stop func()) {
+// runStore opens a store, changes it, and runs it until stop.
+func runStore(t *testing.T, dir string, changes ...func(*Bolt)) (s *Store, b *Bolt, stop func()) {
 	t.Helper()
 	p := DefaultPolicy()
 	p.ResendAfter = 0
@@ -25,13 +30,17 @@ func runStore(t *testing.T, dir string) (s *Store, b *Bolt, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, change := range changes {
+		change(s.backend.(*Bolt))
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
-		<-ended
-		s.Close()
+		if err := errors.Join(<-ended, s.Close()); err != nil {
+			t.Errorf("Run and Close: %v", err)
+		}
 	})
 	t.Cleanup(stop)
 	return s, s.backend.(*Bolt), stop
@@ -70,6 +79,69 @@ func TestFullDiskSpendsNothing(t *testing.T) {
 	}
 }
 
+// On a read-only file system everything is refused before it is begun, and an orderly end writes nothing. Nothing counts, and nothing is lost.
+func TestReadOnlyFileSystem(t *testing.T) {
+	var fixed atomic.Bool
+	fix := func(b *Bolt) {
+		b.room.fixed = func(*os.File) bool { return fixed.Load() }
+		b.commit = func(tx *bbolt.Tx) error {
+			if fixed.Load() {
+				t.Error("a commit was begun")
+				return errors.Join(syscall.EROFS, tx.Rollback())
+			}
+			return tx.Commit()
+		}
+	}
+	dir := t.TempDir()
+	s, b, stop := runStore(t, dir, fix)
+	issued, err := s.IssueFor(t.Context(), "c", "+1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sent(t.Context(), issued.ID, SendResult{SMSC: "m", MessageIDs: []string{"1"}}); err != nil {
+		t.Fatal(err)
+	}
+	r := Request{Client: "c", Number: "+2", Terms: DefaultPolicy().Terms(), Budgets: []Budget{{Limit: "day", Scope: "client/c", Max: 1, Window: time.Hour}}}
+	for range 2 {
+		fixed.Store(true)
+		refused := map[string]error{"Verify": s.Verify(t.Context(), "c", issued.ID, issued.Code), "Ready": s.Ready()}
+		_, refused["Issue"] = s.Issue(t.Context(), r)
+		_, refused["Lookup"] = s.Lookup(t.Context(), issued.ID)
+		refused["Delivered"] = func() error {
+			_, err := s.Delivered(t.Context(), Receipt{SMSC: "m", MessageIDs: []string{"1"}, State: "DELIVRD", Final: true, Delivered: true})
+			return err
+		}()
+		for what, err := range refused {
+			if !errors.Is(err, ErrReadOnly) || !errors.Is(err, ErrUnavailable) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if told := s.Trouble(); len(told) != 1 || !strings.Contains(told[0], "read-only") {
+			t.Errorf("told of %q", told)
+		}
+		fixed.Store(false)
+		if err := s.Ready(); err != nil || len(s.Trouble()) > 0 {
+			t.Errorf("writable again: %v, %q", err, s.Trouble())
+		}
+		if err := s.Verify(t.Context(), "c", issued.ID, "x"); !errors.Is(err, ErrWrongCode) {
+			t.Errorf("writable again: %v", err)
+		}
+	}
+	if _, err := s.Issue(t.Context(), r); err != nil {
+		t.Errorf("what was refused counted: %v", err)
+	}
+	fixed.Store(true)
+	stop()
+	if b.head.closed {
+		t.Error("the end was written")
+	}
+	fixed.Store(false)
+	s, _, _ = runStore(t, dir)
+	if err := s.Verify(t.Context(), "c", issued.ID, issued.Code); err != nil {
+		t.Errorf("after a restart: %v", err)
+	}
+}
+
 // A start that ends between the setting aside of a damaged file and anything else leaves one that knows of it.
 func TestLossIsNotForgotten(t *testing.T) {
 	dir := t.TempDir()
@@ -95,6 +167,142 @@ func TestLossIsNotForgotten(t *testing.T) {
 	}
 	if err := s.Verify(t.Context(), "c", i.ID, i.Code); !errors.Is(err, ErrExpired) {
 		t.Errorf("an id of before: %v", err)
+	}
+}
+
+// Ids of a store that was ahead of the system's clock are later than the loss of it.
+func TestIDsOfALostStoreThatWasAhead(t *testing.T) {
+	dir := t.TempDir()
+	s, _, stop := runStore(t, dir)
+	ahead := newID(time.Now().Add(time.Hour)).id()
+	if err := s.Verify(t.Context(), "c", ahead, "1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("without a loss: %v", err)
+	}
+	stop()
+	if _, err := setAside(dir, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	s, _, _ = runStore(t, dir)
+	if err := s.Verify(t.Context(), "c", ahead, "1"); !errors.Is(err, ErrExpired) {
+		t.Errorf("after it: %v", err)
+	}
+	since := newID(s.Now().Add(time.Millisecond))
+	for !s.Now().After(since.Time()) {
+	}
+	if err := s.Verify(t.Context(), "c", since.id(), "1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("one that this store could have given: %v", err)
+	}
+}
+
+// A record that lies under the name of an older key and is not as it was written is dropped by the next send to its number.
+func TestDamagedRecordUnderAnOlderName(t *testing.T) {
+	dir, older, newer := t.TempDir(), NewKey(), NewKey()
+	var reg *prometheus.Registry
+	open := func(text string) (*Store, func()) {
+		var key Key
+		if err := key.UnmarshalSecret([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		p := DefaultPolicy()
+		p.ResendAfter = 0
+		reg = prometheus.NewRegistry()
+		s, err := Open(Config{Dir: dir, Key: key}, p, reg, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		stop := sync.OnceFunc(func() {
+			cancel()
+			if err := errors.Join(<-ended, s.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+		t.Cleanup(stop)
+		return s, stop
+	}
+	s, stop := open(older)
+	lost, err := s.IssueFor(t.Context(), "c", "+1")
+	if err == nil {
+		err = s.Sent(t.Context(), lost.ID, SendResult{SMSC: "m", MessageIDs: []string{"1"}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	s, _ = open(newer + "\n" + older)
+	names := s.keys.numbers("+1")
+	err = s.backend.Update(t.Context(), Ref{ByNumber, names[1]}, func(_ time.Time, r Record) (Record, bool) {
+		r = slices.Clone(r)
+		r[len(r)-1] ^= 1
+		return r, true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.IssueFor(t.Context(), "c", "+1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Stats().Records; got != 1 {
+		t.Errorf("%d records of one number", got)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := 0.
+	for _, f := range families {
+		if f.GetName() == "otpgw_store_damaged_records_total" {
+			counted = f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	if counted != 1 {
+		t.Errorf("%v damaged records are counted", counted)
+	}
+	if err := s.Verify(t.Context(), "c", lost.ID, lost.Code); !errors.Is(err, ErrExpired) {
+		t.Errorf("its code: %v", err)
+	}
+}
+
+// A page that cannot be read ends Run, however much work there is.
+func TestUnreadPageEndsRunUnderLoad(t *testing.T) {
+	b, err := OpenBolt(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if err := b.Scan(t.Context(), func(time.Time, Record) (Record, bool) { return nil, false }); err != nil {
+		t.Fatal(err)
+	}
+	const most = 1000
+	ran := 0
+	var again func() // queues a job that queues the next one when it is done
+	again = func() {
+		err := b.queue.put(t.Context(), &job{
+			waited: true,
+			apply:  func(*table, time.Time) (bool, error) { ran++; return false, nil },
+			done: func(error) {
+				if ran == 10 {
+					if err := b.view(func(*bbolt.Tx) error { panic("a page") }); !errors.Is(err, ErrCorrupt) {
+						t.Errorf("a reader: %v", err)
+					}
+				}
+				if ran < most {
+					again()
+				}
+			},
+		})
+		if err != nil && ran < 10 {
+			t.Error(err)
+		}
+	}
+	again()
+	if err := b.Run(t.Context()); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("Run: %v", err)
+	}
+	if ran != 10 {
+		t.Errorf("%d jobs ran, and the page was found after 10", ran)
 	}
 }
 

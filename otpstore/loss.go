@@ -5,9 +5,11 @@ import "time"
 // What is answered after a loss. What was known of ids and limits is gone then, and an attacker must not gain by it: ids of before are
 // expired, whatever the code, and each limit is halved until one of its windows has passed.
 
-// expiredBy reports whether an id of which nothing is known may be one of those that were lost.
+// expiredBy reports whether an id of which nothing is known may be one of those that were lost. Those of a store that was ahead of the clock that the
+// loss was noted by may be later than that; one that is later than now is none of this store.
 func (p Policy) expiredBy(lost, now time.Time, id Name) bool {
-	return now.Sub(lost) < p.memory() && !id.Time().After(lost)
+	at := id.Time()
+	return now.Sub(lost) < p.memory() && (!at.After(lost) || at.After(now))
 }
 
 // after are the figures of p for all clients that hold at a time after a loss, if there was one.

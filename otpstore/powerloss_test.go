@@ -81,10 +81,11 @@ func (m *machine) start() (*otpstore.Store, error) {
 // load lets workers play until the store is gone, or enough is true of the calls that were answered.
 func load(l *ledger, s *otpstore.Store, seed uint64, enough func(calls int) bool) {
 	var workers sync.WaitGroup
+	known := len(l.accounts) // numbers of an earlier load are others
 	for w := range 4 {
 		workers.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(w)))
-			for n := 0; l.play(s, fmt.Sprintf("+346%02d%06d", w, n), rng); n++ {
+			for n := known; l.play(s, fmt.Sprintf("+346%02d%06d", w, n), rng); n++ {
 				l.mu.Lock()
 				done := enough(l.calls)
 				l.mu.Unlock()

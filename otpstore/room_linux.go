@@ -25,6 +25,13 @@ func freeSpace(f *os.File) (int64, error) {
 	return int64(s.Bavail) * s.Bsize, nil
 }
 
+// readOnly reports whether the file system of f takes no writes, be it for all or where f was opened.
+func readOnly(f *os.File) bool {
+	var s unix.Statfs_t
+	err := uninterrupted(func() error { return unix.Fstatfs(int(f.Fd()), &s) })
+	return err == nil && s.Flags&unix.ST_RDONLY != 0
+}
+
 func uninterrupted(f func() error) error {
 	for {
 		if err := f(); !errors.Is(err, unix.EINTR) {

@@ -20,6 +20,7 @@ type portion struct {
 	records []Record
 	values  [][]byte // as they lie there
 	sum     uint64   // of the hashes of values
+	largest int64    // octets of one of values
 	next    []Record // nil where nothing changed
 	changed []bool
 	done    chan struct{} // closed when next and changed are filled in
@@ -75,6 +76,7 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 			<-p.done
 			h.count += uint64(len(p.values))
 			h.sum += p.sum
+			h.extent.largest = max(h.extent.largest, p.largest)
 			for i, changed := range p.changed {
 				if changed {
 					dropped = dropped || len(p.next[i]) == 0
@@ -93,22 +95,45 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 		return fmt.Errorf("%w: %d records, %d were written, or some are of another time", ErrCorrupt, h.count, was.count)
 	}
 	b.scanned = true
+	b.head.extent.largest = h.extent.largest
 	b.metrics.records.Set(float64(h.count))
 	if len(changes) == 0 && h.format == boltVersion && !h.closed && !b.restored { // else one of the heads has to say that it is open, before the other one changes
 		return nil
 	}
 	h.format, h.clock, h.closed = boltVersion, now, false
-	tx, err := b.db.Begin(true)
-	if err != nil {
-		return err
-	}
-	t := newTable(tx, b.index, &h)
-	for _, c := range changes {
-		if err := t.replace(c.key, Record{}, c.next); err != nil {
-			return errors.Join(err, tx.Rollback())
+	for first := true; first || len(changes) > 0; first = false { // each as large as there is room for: a start that was cut off goes on with the next
+		least := headMost * b.page
+		if len(changes) > 0 {
+			least = h.extent.step(b.page)
+		}
+		if err := b.reserve(least); err != nil {
+			return err
+		}
+		tx, err := b.db.Begin(true)
+		if err != nil {
+			return err
+		}
+		h.extent.begin()
+		t := newTable(tx, b.index, &h)
+		for more := true; more && len(changes) > 0; changes = changes[1:] {
+			err := t.replace(changes[0].key, Record{}, changes[0].next)
+			if err == nil {
+				more, err = b.more(tx, &h.extent)
+			}
+			if err != nil {
+				return errors.Join(err, tx.Rollback())
+			}
+		}
+		if err := b.settle(tx, h); err != nil {
+			return err
 		}
 	}
-	err = tx.Bucket(metaBucket).Put(versionKey, []byte{boltVersion}) // older programs do not read what is written from now on
+	return nil
+}
+
+// settle commits what a scan did in tx.
+func (b *Bolt) settle(tx *bbolt.Tx, h head) error {
+	err := tx.Bucket(metaBucket).Put(versionKey, []byte{boltVersion}) // older programs do not read what is written from now on
 	if err == nil && b.restored {
 		err = tx.Bucket(metaBucket).Delete(backupKey)
 	}
@@ -140,6 +165,7 @@ func (p *portion) run(now time.Time, step Step) {
 	p.next, p.changed = make([]Record, len(p.records)), make([]bool, len(p.records))
 	for i, r := range p.records {
 		p.sum += xxhash.Sum64(p.values[i])
+		p.largest = max(p.largest, int64(len(p.values[i])))
 		p.next[i], p.changed[i] = step(now, r)
 	}
 }

@@ -115,7 +115,7 @@ func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 		out.ExpiresAt, out.Used = now.Add(r.Terms.TTL), next.used(now, r.Client, r.Terms.SendWindow)
 		return next, true
 	})
-	if errors.Is(err, ErrFull) {
+	if errors.Is(err, ErrFull) || errors.Is(err, ErrReadOnly) {
 		s.budgets.giveBack(taken, fresh.scopes)
 	}
 	if err != nil { // it may be kept: what was counted stays
@@ -165,8 +165,9 @@ func (s *Store) rename(ctx context.Context, names []Name) error {
 			return 0, nil, false
 		}
 		n, ok := s.keys.open(records[0])
-		if !ok { // found again, and taken down, by what follows
-			return 0, nil, false
+		if !ok { // what follows looks under the newest name only
+			s.reportDamage(records[0])
+			return 0, nil, true
 		}
 		n.index = names[0]
 		return 0, s.keys.seal(n), true

@@ -2,17 +2,24 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // needs skips a test, loudly, or fails it where everything has to be there.
@@ -131,14 +138,100 @@ func TestReadOnlyDisk(t *testing.T) {
 	}
 }
 
+// A file system that becomes read-only while the daemon runs: all is refused, nothing is begun, and it goes on when it is writable again. Linux lets
+// nobody remount one with a file open for writing; it is one that went so by itself (errors=remount-ro), or by force, of which the daemon is told here.
+func TestReadOnlyWhileRunning(t *testing.T) {
+	p := newPlant(t, otp("max_attempts", "10"), otp("max_failures", "100"))
+	id, code := p.send(number(1))
+	p.expectOutput(0, "ready", "status")
+	var fs unix.Statfs_t
+	if err := unix.Statfs(p.dir, &fs); err != nil {
+		t.Fatal(err)
+	}
+	fs.Flags |= unix.ST_RDONLY
+	var octets bytes.Buffer
+	if err := binary.Write(&octets, binary.NativeEndian, fs); err != nil {
+		t.Fatal(err)
+	}
+	var release func()
+	for tries := 0; release == nil || !p.traced(); tries++ { // a thread may come up while the others are taken
+		if tries == 10 {
+			t.Fatal("not every thread of the daemon is traced")
+		}
+		if release != nil {
+			release()
+		}
+		release = p.inject(fmt.Sprintf("fstatfs:poke_exit=@arg2=%x", octets.Bytes()), "pwrite64,ftruncate,fallocate,fsync,fdatasync:error=EROFS")
+	}
+	p.await("not ready", func() bool { return p.probe("/readyz") == http.StatusServiceUnavailable })
+	for n := range 5 {
+		a, b := p.post("/send-code", sendBody(number(2+n)), nil), p.validate(id, code)
+		if a.status != 503 || b.status != 503 || a.header.Get("Retry-After") == "" || b.header.Get("Retry-After") == "" {
+			t.Errorf("send-code %d, validate-code %d", a.status, b.status)
+		}
+	}
+	p.expectOutput(1, "trouble: store: read-only file system", "status")
+	if m := p.metrics(); !strings.Contains(m, "\notpgw_store_read_only 1\n") {
+		t.Error("the metrics do not say so")
+	}
+	resp, err := p.client.Get("http://" + p.admin + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), "read-only") {
+		t.Errorf("/readyz says %s, %v", body, err)
+	}
+	if got := len(p.smsc.Messages(number(2))); got != 0 {
+		t.Errorf("%d messages were sent", got)
+	}
+	release()
+	p.await("ready", func() bool { return p.probe("/readyz") == http.StatusOK })
+	if m := p.metrics(); !strings.Contains(m, "\notpgw_store_read_only 0\n") {
+		t.Error("the metrics do not say that it is writable again")
+	}
+	p.send(number(20))
+	if a := p.validate(id, code); a.status != 204 {
+		t.Errorf("a code of before: %d %s", a.status, a.body)
+	}
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// traced reports whether every thread of the daemon is traced, and so will be those that they begin.
+func (p *plant) traced() bool {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.proc.Process.Pid))
+	if err != nil || len(tasks) == 0 {
+		p.t.Fatalf("threads of the daemon: %v, %v", tasks, err)
+	}
+	return !slices.ContainsFunc(tasks, func(path string) bool {
+		status, err := os.ReadFile(path)
+		return err == nil && bytes.Contains(status, []byte("TracerPid:\t0\n")) // else it has ended
+	})
+}
+
 // fault makes a system call of the daemon fail from now on.
 func (p *plant) fault(call, failure string) {
+	p.t.Helper()
+	p.inject(call + ":error=" + failure)
+}
+
+// inject has strace change what system calls of the daemon do, each rule as strace has it, until release is called, at the latest when the test ends.
+func (p *plant) inject(rules ...string) (release func()) {
 	p.t.Helper()
 	strace, err := exec.LookPath("strace")
 	needs(p.t.(*testing.T), err, "strace")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	p.t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, strace, "-f", "-e", "trace="+call, "-e", "inject="+call+":error="+failure, "-p", fmt.Sprint(p.proc.Process.Pid))
+	var calls, args []string
+	for _, rule := range rules {
+		name, _, _ := strings.Cut(rule, ":")
+		calls, args = append(calls, name), append(args, "-e", "inject="+rule)
+	}
+	args = append(args, "-f", "-e", "trace="+strings.Join(calls, ","), "-p", fmt.Sprint(p.proc.Process.Pid))
+	cmd := exec.CommandContext(ctx, strace, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it lets go of the daemon first
 	said, err := cmd.StderrPipe()
 	if err != nil {
 		p.t.Fatal(err)
@@ -162,17 +255,19 @@ func (p *plant) fault(call, failure string) {
 			}
 		}
 	}()
-	p.t.Cleanup(func() {
+	release = sync.OnceFunc(func() {
 		cancel()
 		<-read
 		_ = cmd.Wait() // it was ended
 	})
+	p.t.Cleanup(release)
 	select {
 	case err := <-attached:
 		needs(p.t.(*testing.T), err, "trace the daemon")
 	case <-time.After(patience):
 		p.t.Fatal("strace did not attach")
 	}
+	return release
 }
 
 // A sync that fails ends the daemon at once: nobody knows what the disk holds then. What was answered is there afterwards.

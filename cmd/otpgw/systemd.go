@@ -112,12 +112,13 @@ func (d *daemon) runSystemd(ctx context.Context) error {
 	}
 }
 
-// alive is nil when the store takes on work and ends it within a time, be it that the disk is full, which no restart would mend.
+// alive is nil when the store takes on work and ends it within a time, be it that the disk is full or read-only, which no restart would
+// mend.
 func (d *daemon) alive(ctx context.Context, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	_, err := d.store.Lookup(ctx, uuid.Must(uuid.NewV7()).String())
-	if err == nil || errors.Is(err, otpstore.ErrNotFound) || errors.Is(err, otpstore.ErrFull) || errors.Is(ctx.Err(), context.Canceled) {
+	if err == nil || errors.Is(err, otpstore.ErrNotFound) || errors.Is(err, otpstore.ErrFull) || errors.Is(err, otpstore.ErrReadOnly) || errors.Is(ctx.Err(), context.Canceled) {
 		return nil
 	}
 	return err

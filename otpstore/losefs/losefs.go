@@ -26,10 +26,11 @@ import (
 
 // A Plan says what goes wrong, and when. Counting begins with [Disk.Set]; 0 stands for never.
 type Plan struct {
-	StopAt    int  // the n-th change is the last: it, and all that follow, give EIO. A change is a write, truncation, sync or a new name
-	StopAfter bool // the n-th takes effect all the same, only nobody is told
-	FailSync  int  // the n-th sync gives EIO, and what it was to make durable never will be unless it is written anew, as with Linux
-	Capacity  int  // in octets: a write that needs more gives ENOSPC
+	StopAt    int    // the n-th change is the last: it, and all that follow, give EIO. A change is a write, truncation, sync or a new name
+	StopAfter bool   // the n-th takes effect all the same, only nobody is told
+	FailSync  int    // the n-th sync gives EIO, and what it was to make durable never will be unless it is written anew, as with Linux
+	Capacity  int    // in octets: a write that needs more gives ENOSPC
+	Deaf      string // "sync" or "sync names": those say that they were done and do nothing, as if nobody had asked for them
 }
 
 // A Change is what a Plan stopped at, or what a file system did last.

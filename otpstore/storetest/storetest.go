@@ -16,11 +16,27 @@ import (
 const patience = 30 * time.Second
 
 // Open opens the backend whose data lie in dir, empty where dir is. It is called again for the same dir after Close.
-type Open func(t *testing.T, dir string) otpstore.Backend
+type Open func(t testing.TB, dir string) otpstore.Backend
 
-// Run holds the backend to the contract of otpstore.Backend, and the rules on top of it to those that only atomic and
+// An Engine is a kind of backend, and how to do to one what the world may do. Where one of the funcs but Open is nil that cannot happen to such a
+// backend, and what is asked of it then is skipped.
+type Engine struct {
+	Open Open
+
+	// Fill leaves no room for new records in a backend that runs, until free is called.
+	Fill func(t testing.TB, b otpstore.Backend) (free func())
+
+	// Lose destroys what the closed backend in dir holds, so that the next opening can but begin anew.
+	Lose func(t testing.TB, dir string)
+
+	// SetBack sets the clock of the system back, as the closed backend in dir sees it, by a minute at least. It gives the latest time that a step of it
+	// was given until then, which the system's clock will not reach soon.
+	SetBack func(t testing.TB, dir string) (latest time.Time)
+}
+
+// Run holds the engine to the contract of otpstore.Backend, and the rules on top of it to those that only atomic and
 // ordered steps can keep.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, e Engine) {
 	for name, test := range map[string]func(*testing.T, Open){
 		"RecordIsFoundByItsNames":       testNames,
 		"RecordIsRemoved":               testRemoved,
@@ -48,20 +64,26 @@ func Run(t *testing.T, open Open) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, open)
+			test(t, e.Open)
+		})
+	}
+	for name, test := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, e)
 		})
 	}
 }
 
 // start scans and runs b. The func that it returns ends Run and closes b; it may be called twice.
-func start(t *testing.T, b otpstore.Backend) (stop func()) {
+func start(t testing.TB, b otpstore.Backend) (stop func()) {
 	t.Helper()
 	scan(t, b)
 	return run(t, b.Run, b.Close)
 }
 
 // scan scans b and changes nothing.
-func scan(t *testing.T, b otpstore.Backend) {
+func scan(t testing.TB, b otpstore.Backend) {
 	t.Helper()
 	if err := b.Scan(t.Context(), func(time.Time, otpstore.Record) (otpstore.Record, bool) { return nil, false }); err != nil {
 		t.Fatalf("Scan: %v", err)
@@ -69,7 +91,7 @@ func scan(t *testing.T, b otpstore.Backend) {
 }
 
 // run runs run until the func that it returns is called, at the latest when the test ends; then close is called.
-func run(t *testing.T, run func(context.Context) error, closes func() error) (stop func()) {
+func run(t testing.TB, run func(context.Context) error, closes func() error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -92,7 +114,7 @@ func run(t *testing.T, run func(context.Context) error, closes func() error) (st
 	return stop
 }
 
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
@@ -117,12 +139,12 @@ func record(n otpstore.Name, ids, messages []otpstore.Name, body string) otpstor
 func body(r otpstore.Record) byte { return r[len(r)-1] }
 
 // put writes r in the place of whatever its number has.
-func put(t *testing.T, b otpstore.Backend, r otpstore.Record) {
+func put(t testing.TB, b otpstore.Backend, r otpstore.Record) {
 	t.Helper()
 	change(t, b, otpstore.Ref{By: otpstore.ByNumber, Name: r.Number()}, r)
 }
 
-func change(t *testing.T, b otpstore.Backend, ref otpstore.Ref, next otpstore.Record) {
+func change(t testing.TB, b otpstore.Backend, ref otpstore.Ref, next otpstore.Record) {
 	t.Helper()
 	err := b.Update(within(t), ref, func(time.Time, otpstore.Record) (otpstore.Record, bool) { return next, true })
 	if err != nil {
@@ -131,7 +153,7 @@ func change(t *testing.T, b otpstore.Backend, ref otpstore.Ref, next otpstore.Re
 }
 
 // look reads the record of a name, without changing it.
-func look(t *testing.T, b otpstore.Backend, by otpstore.Index, name otpstore.Name) (r otpstore.Record) {
+func look(t testing.TB, b otpstore.Backend, by otpstore.Index, name otpstore.Name) (r otpstore.Record) {
 	t.Helper()
 	err := b.Update(within(t), otpstore.Ref{By: by, Name: name}, func(_ time.Time, found otpstore.Record) (otpstore.Record, bool) {
 		r = slices.Clone(found)
@@ -144,7 +166,7 @@ func look(t *testing.T, b otpstore.Backend, by otpstore.Index, name otpstore.Nam
 }
 
 // expect checks which record each name leads to; "" stands for none.
-func expect(t *testing.T, b otpstore.Backend, by otpstore.Index, name otpstore.Name, want string) {
+func expect(t testing.TB, b otpstore.Backend, by otpstore.Index, name otpstore.Name, want string) {
 	t.Helper()
 	r := look(t, b, by, name)
 	got := ""
@@ -156,7 +178,7 @@ func expect(t *testing.T, b otpstore.Backend, by otpstore.Index, name otpstore.N
 	}
 }
 
-func unavailable(t *testing.T, what string, err error) {
+func unavailable(t testing.TB, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, otpstore.ErrUnavailable) {
 		t.Errorf("%s: got %v, want ErrUnavailable", what, err)
