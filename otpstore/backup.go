@@ -21,9 +21,9 @@ var backupKey = []byte("backup")
 
 // Backup writes the file of the store to w as it is at one moment. It holds up nobody, but the file keeps all that is removed meanwhile.
 func (s *Store) Backup(ctx context.Context, w io.Writer) error {
-	b, ok := s.backend.(*Bolt)
+	b, ok := s.bolt()
 	if !ok {
-		return errors.New("backup: this store is no file")
+		return errors.New("backup: there is no file that is open")
 	}
 	err := b.view(func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(bounded{ctx, w})

@@ -87,6 +87,11 @@ func openBolt(dir string, metrics *boltMetrics) (*Bolt, error) {
 }
 
 func openFile(path string, metrics *boltMetrics) (*Bolt, error) {
+	if f, err := os.OpenFile(path, os.O_RDWR, 0); err == nil {
+		_ = f.Close() // nothing was written
+	} else if isReadOnly(err) { // before all of it is read
+		return nil, openError(err)
+	}
 	sound, err := checkFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = createFile(path, time.Time{}); err == nil {

@@ -50,6 +50,13 @@ const (
 
 func newBudgets() *budgets { return &budgets{counts: map[scope]*spending{}} }
 
+// reset makes b as new.
+func (b *budgets) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.counts)
+}
+
 // slot is the number of the slot of a time, and how long one lasts.
 func (s scope) slot(at time.Time) (number int64, length time.Duration) {
 	length = max(s.window/budgetSlots, time.Microsecond)

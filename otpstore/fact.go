@@ -122,7 +122,7 @@ func (s *Store) Untold(ctx context.Context, from string, limit int, visit func(E
 		}
 		n, ok := s.keys.open(r)
 		if !ok {
-			s.reportDamage(r)
+			s.reportDamage(now, r)
 			return true
 		}
 		for _, c := range n.codes {

@@ -37,7 +37,7 @@ func (s *Store) List(ctx context.Context, client string, o ListOptions) (List, e
 	more, err := s.backend.Page(ctx, record, listReads, func(r Record) bool {
 		n, ok := s.keys.open(r)
 		if !ok {
-			s.reportDamage(r)
+			s.reportDamage(now, r)
 			return true
 		}
 		key, last := r.Newest(), Name{}

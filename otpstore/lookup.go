@@ -22,7 +22,7 @@ func (s *Store) LookupNumber(ctx context.Context, number string) ([]Verification
 		}
 		n, ok := s.keys.open(records[0])
 		if !ok {
-			s.reportDamage(records[0])
+			s.reportDamage(now, records[0])
 			return 0, nil, true
 		}
 		for _, c := range slices.Backward(n.codes) {

@@ -88,6 +88,7 @@ type boltMetrics struct {
 	full     prometheus.Counter
 	fellBack prometheus.Gauge
 	of       atomic.Pointer[Bolt] // whose figures are asked when they are wanted
+	late     atomic.Bool          // it cannot be opened: the file system is read-only
 }
 
 func newBoltMetrics(reg prometheus.Registerer) *boltMetrics {
@@ -111,8 +112,12 @@ func newBoltMetrics(reg prometheus.Registerer) *boltMetrics {
 	ask("otpgw_store_room", "1 where records have room, 0 where only codes that were sent can be checked, -1 where nothing can be stored.", func(b *Bolt) float64 {
 		return 1 - float64(b.room.state.Load())
 	})
-	ask("otpgw_store_read_only", "1 where the file system of the store is read-only: nothing is stored or checked.", func(b *Bolt) float64 {
-		return float64(flag(b.room.writable() != nil))
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "otpgw_store_read_only",
+		Help: "1 where the file system of the store is read-only: nothing is stored or checked.",
+	}, func() float64 {
+		b := m.of.Load()
+		return float64(flag(m.late.Load() || b != nil && b.room.writable() != nil))
 	})
 	ask("otpgw_store_clock_skew_seconds", "By how much the system's clock is ahead of the store's, which never goes back and never leaps over a limit.", func(b *Bolt) float64 {
 		_, skew := b.clock.now()

@@ -115,7 +115,7 @@ func (s *Store) deliver(ctx context.Context, o *orphan) (Match, bool, error) {
 		for i, r := range records {
 			var ok bool
 			if numbers[i], ok = s.keys.open(r); !ok {
-				s.reportDamage(r)
+				s.reportDamage(now, r)
 				return i, nil, true
 			}
 		}

@@ -123,10 +123,12 @@ func (r *room) extend(used, ahead int64) error {
 	return nil
 }
 
+const readOnlyTrouble = "read-only file system: nothing can be stored or checked"
+
 // trouble says what an operator should know of the space, "" for nothing.
 func (r *room) trouble() string {
 	if r.writable() != nil {
-		return "read-only file system: nothing can be stored or checked"
+		return readOnlyTrouble
 	}
 	switch roomState(r.state.Load()) {
 	case short:

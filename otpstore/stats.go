@@ -21,7 +21,7 @@ type Stats struct {
 // Stats tells how large the store is. What its backend does not know is 0.
 func (s *Store) Stats() Stats {
 	stats := Stats{Trouble: s.Trouble()}
-	if b, ok := s.backend.(*Bolt); ok {
+	if b, ok := s.bolt(); ok {
 		b.measure(&stats)
 	}
 	return stats

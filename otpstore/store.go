@@ -38,94 +38,132 @@ type Store struct {
 }
 
 // Open opens the store in cfg.Dir, and creates it where there is none. cfg and p must be valid. A file that is damaged is set aside under
-// another name, and an empty one takes its place, in which what was lost counts against the limits (loss.go). The error is one line and wraps
-// ErrInUse, ErrNewer or ErrWrongKey where that is the reason.
+// another name, and an empty one takes its place, in which what was lost counts against the limits (loss.go). While the file system of a store is
+// read-only all is refused with ErrReadOnly; Run opens it when it no longer is. The error is one line and wraps ErrInUse, ErrNewer or ErrWrongKey
+// where that is the reason.
 func Open(cfg Config, p Policy, reg prometheus.Registerer, log *slog.Logger) (*Store, error) {
 	disk := newBoltMetrics(reg)
-	parked := newParking()
-	rest := newMetrics(reg, func() int { return parked.waiting(time.Now()) })
-	open := func() (*Store, error) {
-		b, err := openBolt(cfg.Dir, disk)
-		if err != nil {
-			return nil, err
-		}
-		s, err := openWith(b, cfg, p, parked, rest, log)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("store %s: %w", cfg.Dir, err), b.Close())
-		}
-		disk.of.Store(b)
-		switch c := b.compacted; {
-		case c.After > 0:
-			log.Info("store compacted", "before_mib", c.Before>>20, "after_mib", c.After>>20)
-		case b.bulky != nil:
-			log.Warn("store is much larger than what is live and was not compacted: \"otpgw store compact\" does, while the daemon is down", "reason", b.bulky)
-		}
+	s := newStore(p, reg, log)
+	b, err := s.openFile(cfg, disk)
+	if err == nil {
+		s.backend = b
 		return s, nil
 	}
-	s, err := open()
+	if !isReadOnly(err) || s.useKey(cfg, true) != nil { // a store that has a key was opened before
+		return nil, err
+	}
+	log.Error("all is refused until the store can be opened", "error", err)
+	disk.late.Store(true)
+	s.backend = &lateBolt{open: func() (*Bolt, error) {
+		b, err := s.openFile(cfg, disk)
+		if err == nil {
+			disk.late.Store(false)
+			log.Info("store opened, its file system can be written")
+		}
+		return b, err
+	}}
+	return s, nil
+}
+
+// openFile opens the store's file, sets it aside where it is damaged, and settles what is in it.
+func (s *Store) openFile(cfg Config, disk *boltMetrics) (*Bolt, error) {
+	b, err := s.openBolt(cfg, disk)
 	if !errors.Is(err, ErrCorrupt) {
-		return s, err
+		return b, err
 	}
 	aside, failed := setAside(cfg.Dir, time.Now())
 	if failed != nil {
 		return nil, fmt.Errorf("%w; it cannot be set aside as %s: %w", err, aside, failed)
 	}
-	log.Error("the store is damaged: set aside, begun anew; codes that were sent are expired, limits are halved for one window each",
+	s.log.Error("the store is damaged: set aside, begun anew; codes that were sent are expired, limits are halved for one window each",
 		"aside", aside, "error", err)
-	return open()
+	return s.openBolt(cfg, disk)
 }
 
-func openWith(b *Bolt, cfg Config, p Policy, parked *parking, m metrics, log *slog.Logger) (*Store, error) {
-	key, err := loadKey(cfg, b.claimed(), log)
+func (s *Store) openBolt(cfg Config, disk *boltMetrics) (*Bolt, error) {
+	b, err := openBolt(cfg.Dir, disk)
 	if err != nil {
 		return nil, err
 	}
-	return build(b, key, p, parked, m, log)
+	if err = s.useKey(cfg, b.claimed()); err == nil {
+		err = s.adopt(b)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store %s: %w", cfg.Dir, err), b.Close())
+	}
+	disk.of.Store(b)
+	switch c := b.compacted; {
+	case c.After > 0:
+		s.log.Info("store compacted", "before_mib", c.Before>>20, "after_mib", c.After>>20)
+	case b.bulky != nil:
+		s.log.Warn("store is much larger than what is live and was not compacted: \"otpgw store compact\" does, while the daemon is down", "reason", b.bulky)
+	}
+	return b, nil
+}
+
+// useKey makes the keys of cfg those of s, once. known says that a key was used before, so that none is generated.
+func (s *Store) useKey(cfg Config, known bool) error {
+	if s.keys != nil {
+		return nil
+	}
+	key, err := loadKey(cfg, known, s.log)
+	if err != nil {
+		return err
+	}
+	s.keys, err = newKeyring(key)
+	return err
 }
 
 // New puts the rules on a backend. It checks that a key of the ring is the one that the store was claimed with, and settles what a process that
 // ended left behind. On success the store owns the backend. p must be valid.
 func New(b Backend, key Key, p Policy, reg prometheus.Registerer, log *slog.Logger) (*Store, error) {
-	parked := newParking()
-	return build(b, key, p, parked, newMetrics(reg, func() int { return parked.waiting(time.Now()) }), log)
+	s := newStore(p, reg, log)
+	var err error
+	if s.keys, err = newKeyring(key); err != nil {
+		return nil, err
+	}
+	s.backend = b
+	return s, s.adopt(b)
 }
 
-func build(b Backend, key Key, p Policy, parked *parking, m metrics, log *slog.Logger) (*Store, error) {
-	keys, err := newKeyring(key)
-	if err != nil {
-		return nil, err
-	}
-	holder, err := b.Claim(context.Background(), keys.ids())
-	if err != nil {
-		return nil, err
-	}
-	if holder != keys.ids()[0] {
-		return nil, ErrWrongKey
-	}
+// newStore gives a store without keys and backend.
+func newStore(p Policy, reg prometheus.Registerer, log *slog.Logger) *Store {
+	parked := newParking()
 	s := &Store{
-		backend: b,
-		keys:    keys,
 		budgets: newBudgets(),
 		parked:  parked,
 		elapses: newWheel(),
-		metrics: m,
+		metrics: newMetrics(reg, func() int { return parked.waiting(time.Now()) }),
 		log:     log,
 	}
 	s.policy.Store(&p)
-	if lost := b.Lost(); !lost.IsZero() {
-		s.lost.Store(&lost)
-		m.begun.Set(float64(lost.Unix()))
-	}
-	if err := s.settle(); err != nil {
-		return nil, fmt.Errorf("read records: %w", err)
-	}
-	return s, nil
+	return s
 }
 
-// settle reads every record once, and settles the codes that nobody settled.
-func (s *Store) settle() error {
+// adopt checks that b is a store under the keys of s, and settles what is in it.
+func (s *Store) adopt(b Backend) error {
+	holder, err := b.Claim(context.Background(), s.keys.ids())
+	if err != nil {
+		return err
+	}
+	if holder != s.keys.ids()[0] {
+		return ErrWrongKey
+	}
+	if lost := b.Lost(); !lost.IsZero() {
+		s.lost.Store(&lost)
+		s.metrics.begun.Set(float64(lost.Unix()))
+	}
+	s.budgets.reset() // what an attempt before this one counted
+	if err := s.settle(b); err != nil {
+		return fmt.Errorf("read records: %w", err)
+	}
+	return nil
+}
+
+// settle reads every record of b once, and settles the codes that nobody settled.
+func (s *Store) settle(b Backend) error {
 	var codes atomic.Int64
-	lost := s.backend.Lost()
+	lost := b.Lost()
 	step := s.rule(func(now time.Time, n number) (number, bool) {
 		for _, c := range n.codes {
 			if c.state == pending {
@@ -136,7 +174,7 @@ func (s *Store) settle() error {
 		n, ended := outdated(now, lost, n)
 		return n, changed || ended
 	})
-	err := s.backend.Scan(context.Background(), func(now time.Time, r Record) (Record, bool) {
+	err := b.Scan(context.Background(), func(now time.Time, r Record) (Record, bool) {
 		content, ok := s.keys.unseal(r)
 		if ok && content.scoped() {
 			if n, ok := decode(content); ok {
@@ -181,6 +219,16 @@ func (s *Store) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// bolt is the backend where that is a file that is open.
+func (s *Store) bolt() (*Bolt, bool) {
+	if l, ok := s.backend.(*lateBolt); ok {
+		b := l.bolt.Load()
+		return b, b != nil
+	}
+	b, ok := s.backend.(*Bolt)
+	return b, ok
+}
+
 // Close gives back what the store holds, after Run returned or instead of it.
 func (s *Store) Close() error { return s.backend.Close() }
 
@@ -191,7 +239,7 @@ func (s *Store) sweep(ctx context.Context) {
 	told := ""
 	for {
 		told = s.tell(told)
-		if err := s.sweepOnce(ctx); err != nil && ctx.Err() == nil {
+		if err := s.sweepOnce(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrFull) && !errors.Is(err, ErrReadOnly) { // of which it is told already
 			s.log.Error("sweep", "err", err)
 		}
 		if gone, latest := s.parked.expired(time.Now()); gone > 0 {
@@ -239,7 +287,7 @@ func (s *Store) rule(f func(now time.Time, n number) (number, bool)) Step {
 			var ok bool
 			n, ok = s.keys.open(r)
 			if damaged = !ok; damaged {
-				s.reportDamage(r)
+				s.reportDamage(now, r)
 				n = number{damaged: true}
 			}
 		}
@@ -303,9 +351,8 @@ func (s *Store) tell(told string) string {
 }
 
 // reportDamage takes down that r could not be opened and is dropped.
-func (s *Store) reportDamage(r Record) {
-	lost := s.backend.Now()
-	s.lost.Store(&lost)
+func (s *Store) reportDamage(now time.Time, r Record) {
+	s.lost.Store(&now)
 	if id, named, ok := r.key(); ok && named && s.keys.with(id) == nil {
 		s.metrics.keyless.Inc()
 		s.forgotten.Do(func() {

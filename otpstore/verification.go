@@ -160,13 +160,13 @@ func (s *Store) rename(ctx context.Context, names []Name) error {
 	for i, name := range names {
 		refs[i] = Ref{ByNumber, name}
 	}
-	return s.backend.Choose(ctx, refs, func(_ time.Time, records []Record) (int, Record, bool) {
+	return s.backend.Choose(ctx, refs, func(now time.Time, records []Record) (int, Record, bool) {
 		if len(records) == 0 || records[0].Number() == names[0] {
 			return 0, nil, false
 		}
 		n, ok := s.keys.open(records[0])
 		if !ok { // what follows looks under the newest name only
-			s.reportDamage(records[0])
+			s.reportDamage(now, records[0])
 			return 0, nil, true
 		}
 		n.index = names[0]

@@ -116,7 +116,8 @@ func TestLowSpaceIsAnnounced(t *testing.T) {
 	p.await("a line of log", func() bool { return strings.Contains(p.logged(), "low space") })
 }
 
-func TestReadOnlyDisk(t *testing.T) {
+// A file system that is read-only when the daemon starts: it is there and refuses all, and goes on when the file system is writable.
+func TestReadOnlyAtTheStart(t *testing.T) {
 	p := newPlant(t)
 	id, code := p.send(number(1))
 	p.stop()
@@ -124,17 +125,33 @@ func TestReadOnlyDisk(t *testing.T) {
 	if err := syscall.Mount("tmpfs", data, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, "size=32m"); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(program, "serve", "--config", p.config).CombinedOutput()
-	var ended *exec.ExitError
-	if !errors.As(err, &ended) || ended.ExitCode() != 1 || strings.Count(string(out), "read-only file system") != 1 || strings.Contains(string(out), "goroutine") {
-		t.Errorf("%v\n%s", err, out)
+	p.launch()
+	p.await("an answer", func() bool { return p.probe("/healthz") == http.StatusOK })
+	for n := range 3 {
+		if got := p.probe("/readyz"); got != http.StatusServiceUnavailable {
+			t.Errorf("/readyz answers %d", got)
+		}
+		a, b := p.post("/send-code", sendBody(number(2+n)), nil), p.validate(id, code)
+		if a.status != 503 || b.status != 503 || a.header.Get("Retry-After") == "" || b.header.Get("Retry-After") == "" {
+			t.Errorf("send-code %d, validate-code %d", a.status, b.status)
+		}
+	}
+	p.expectOutput(1, "trouble: store: read-only file system", "status")
+	if m := p.metrics(); !strings.Contains(m, "\notpgw_store_read_only 1\n") {
+		t.Error("the metrics do not say so")
 	}
 	if err := syscall.Mount("tmpfs", data, "tmpfs", syscall.MS_REMOUNT, "size=32m"); err != nil {
 		t.Fatal(err)
 	}
-	p.start()
+	p.await("ready", func() bool { return p.probe("/readyz") == http.StatusOK })
 	if a := p.validate(id, code); a.status != 204 {
 		t.Errorf("afterwards: %d %s", a.status, a.body)
+	}
+	if m := p.metrics(); !strings.Contains(m, "\notpgw_store_read_only 0\n") {
+		t.Error("the metrics do not say that it is over")
+	}
+	if out := p.logged(); strings.Count(out, "all is refused until the store can be opened") != 1 || strings.Contains(out, "goroutine ") {
+		t.Errorf("the log says\n%s", out)
 	}
 }
 
