@@ -38,16 +38,7 @@ func byStart(m *machine, l *ledger, seed uint64) {
 // failCompacting has the power fail as planned while a store that holds what l was told is compacted, and starts again. It says whether it failed.
 func (m *machine) failCompacting(how compacting, seed uint64, plan losefs.Plan, loss losefs.Loss) (*ledger, losefs.Change) {
 	m.t.Helper()
-	m.disk.Clear(m.t)
-	l := newLedger(m.policy)
-	s, err := m.start()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	load(l, s, seed, func(calls int) bool { return calls >= 30 })
-	if err := m.stop(); err != nil {
-		m.t.Fatal(err)
-	}
+	l := m.play(seed, 30)
 	path := filepath.Join(m.disk.Dir, otpstore.BoltFile)
 	records, err := otpstore.Check(m.disk.Dir)
 	if err == nil {
@@ -69,7 +60,8 @@ func (m *machine) failCompacting(how compacting, seed uint64, plan losefs.Plan, 
 	} else if info, err := os.Stat(path); err != nil || info.Size() > slim && !bytes.Equal(headOf(m.t, path), old) && l.calls == 30 {
 		l.breaks(plain, "%d octets, which is neither the old file nor a new one, %v", info.Size(), err)
 	}
-	if s, err = m.start(); err != nil {
+	s, err := m.start()
+	if err != nil {
 		l.breaks(kept, "the store does not open: %v", err)
 		return l, at
 	}

@@ -257,8 +257,8 @@ func (r racy) Update(ctx context.Context, ref otpstore.Ref, step otpstore.Step) 
 	return r.Backend.Update(ctx, ref, func(time.Time, otpstore.Record) (otpstore.Record, bool) { return next, true })
 }
 
-// damage plays without a power failure, changes a bit of every record and goes through the books.
-func (m *machine) damage(seed uint64) *ledger {
+// play makes so many calls to a new store, which ends in order, and gives what they were told.
+func (m *machine) play(seed uint64, most int) *ledger {
 	m.t.Helper()
 	m.disk.Clear(m.t)
 	l := newLedger(m.policy)
@@ -266,15 +266,23 @@ func (m *machine) damage(seed uint64) *ledger {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	load(l, s, seed, func(calls int) bool { return calls >= 100 })
+	load(l, s, seed, func(calls int) bool { return calls >= most })
 	if err := m.stop(); err != nil {
 		m.t.Fatal(err)
 	}
+	return l
+}
+
+// damage plays without a power failure, changes a bit of every record and goes through the books.
+func (m *machine) damage(seed uint64) *ledger {
+	m.t.Helper()
+	l := m.play(seed, 100)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	if err := otpstore.FlipRecordBit(filepath.Join(m.disk.Dir, otpstore.BoltFile), rng.IntN(1<<20), uint(rng.IntN(8))); err != nil {
 		m.t.Fatal(err)
 	}
-	if s, err = m.start(); err != nil {
+	s, err := m.start()
+	if err != nil {
 		m.t.Fatal(err)
 	}
 	l.audit(s, seed, true)

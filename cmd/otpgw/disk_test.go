@@ -116,6 +116,24 @@ func TestLowSpaceIsAnnounced(t *testing.T) {
 	p.await("a line of log", func() bool { return strings.Contains(p.logged(), "low space") })
 }
 
+// refusesAll sees that a daemon whose store is read-only does nothing, and says so.
+func (p *plant) refusesAll(id, code string) {
+	p.t.Helper()
+	for n := range 5 {
+		if got := p.probe("/readyz"); got != http.StatusServiceUnavailable {
+			p.t.Errorf("/readyz answers %d", got)
+		}
+		a, b := p.post("/send-code", sendBody(number(2+n)), nil), p.validate(id, code)
+		if a.status != 503 || b.status != 503 || a.header.Get("Retry-After") == "" || b.header.Get("Retry-After") == "" {
+			p.t.Errorf("send-code %d, validate-code %d", a.status, b.status)
+		}
+	}
+	p.expectOutput(1, "trouble: store: read-only file system", "status")
+	if m := p.metrics(); !strings.Contains(m, "\notpgw_store_read_only 1\n") {
+		p.t.Error("the metrics do not say so")
+	}
+}
+
 // A file system that is read-only when the daemon starts: it is there and refuses all, and goes on when the file system is writable.
 func TestReadOnlyAtTheStart(t *testing.T) {
 	p := newPlant(t)
@@ -127,19 +145,7 @@ func TestReadOnlyAtTheStart(t *testing.T) {
 	}
 	p.launch()
 	p.await("an answer", func() bool { return p.probe("/healthz") == http.StatusOK })
-	for n := range 3 {
-		if got := p.probe("/readyz"); got != http.StatusServiceUnavailable {
-			t.Errorf("/readyz answers %d", got)
-		}
-		a, b := p.post("/send-code", sendBody(number(2+n)), nil), p.validate(id, code)
-		if a.status != 503 || b.status != 503 || a.header.Get("Retry-After") == "" || b.header.Get("Retry-After") == "" {
-			t.Errorf("send-code %d, validate-code %d", a.status, b.status)
-		}
-	}
-	p.expectOutput(1, "trouble: store: read-only file system", "status")
-	if m := p.metrics(); !strings.Contains(m, "\notpgw_store_read_only 1\n") {
-		t.Error("the metrics do not say so")
-	}
+	p.refusesAll(id, code)
 	if err := syscall.Mount("tmpfs", data, "tmpfs", syscall.MS_REMOUNT, "size=32m"); err != nil {
 		t.Fatal(err)
 	}
@@ -181,16 +187,7 @@ func TestReadOnlyWhileRunning(t *testing.T) {
 		release = p.inject(fmt.Sprintf("fstatfs:poke_exit=@arg2=%x", octets.Bytes()), "pwrite64,ftruncate,fallocate,fsync,fdatasync:error=EROFS")
 	}
 	p.await("not ready", func() bool { return p.probe("/readyz") == http.StatusServiceUnavailable })
-	for n := range 5 {
-		a, b := p.post("/send-code", sendBody(number(2+n)), nil), p.validate(id, code)
-		if a.status != 503 || b.status != 503 || a.header.Get("Retry-After") == "" || b.header.Get("Retry-After") == "" {
-			t.Errorf("send-code %d, validate-code %d", a.status, b.status)
-		}
-	}
-	p.expectOutput(1, "trouble: store: read-only file system", "status")
-	if m := p.metrics(); !strings.Contains(m, "\notpgw_store_read_only 1\n") {
-		t.Error("the metrics do not say so")
-	}
+	p.refusesAll(id, code)
 	resp, err := p.client.Get("http://" + p.admin + "/readyz")
 	if err != nil {
 		t.Fatal(err)
