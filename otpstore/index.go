@@ -54,6 +54,12 @@ func (x *index) place(ref Ref) (p place, ok bool) {
 	return p, ok
 }
 
+// leads reports whether ref leads to p.
+func (x *index) leads(ref Ref, p place) bool {
+	at, ok := x.place(ref)
+	return ok && at == p
+}
+
 // add makes ref, which leads nowhere, lead to p.
 func (x *index) add(ref Ref, p place) {
 	names, half := x.by(ref.By), lastHalf(ref.Name)
@@ -61,12 +67,13 @@ func (x *index) add(ref Ref, p place) {
 		x.twins[ref] = p
 	} else {
 		names[half] = p
+		delete(x.twins, ref) // of a damaged record
 	}
 }
 
 // drop makes ref lead to p no longer.
 func (x *index) drop(ref Ref, p place) {
-	if len(x.twins) > 0 && x.twins[ref] == p {
+	if at, is := x.twins[ref]; is && at == p {
 		delete(x.twins, ref)
 		return
 	}

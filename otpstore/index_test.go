@@ -1,10 +1,12 @@
 package otpstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -105,5 +107,182 @@ func TestIndexTellsTwinsApart(t *testing.T) {
 		if !errors.Is(err, undo) {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestIndexForgetsTwinsOfDamagedRecords: a name that a damaged record left among the twins does not hide the record that has it now.
+func TestIndexForgetsTwinsOfDamagedRecords(t *testing.T) {
+	name := func(first uint64) (n Name) {
+		binary.BigEndian.PutUint64(n[:], first)
+		return n
+	}
+	record := func(number, id uint64) Record { return NewRecord(name(number), []Name{name(id)}, nil, nil) }
+	x := newIndex(0)
+	x.replace(nil, record(1, 10))
+	x.replace(nil, record(2, 20)) // the twin
+	x.replace(Record{}, nil)      // 20 was damaged, and is dropped
+	x.replace(record(1, 10), nil)
+	x.replace(nil, record(2, 30))
+	if p, ok := x.place(Ref{ByNumber, name(2)}); !ok || p != 30 {
+		t.Errorf("leads to %d, %t, not to 30", p, ok)
+	}
+	x.replace(record(2, 30), nil)
+	if left := len(x.numbers) + len(x.twins); left > 0 {
+		t.Errorf("%d names are left: %v", left, x)
+	}
+}
+
+// TestFindAfterChanges: one cursor finds what many jobs of one transaction have changed before, on a tree of many pages that split and merge,
+// with records that lie at one place.
+func TestFindAfterChanges(t *testing.T) {
+	db, err := bbolt.Open(filepath.Join(t.TempDir(), "find.db"), 0o600, &bbolt.Options{NoSync: true, NoFreelistSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	r := rand.New(rand.NewPCG(1, 2))
+	anyName := func() (n Name) {
+		binary.BigEndian.PutUint64(n[:], r.Uint64())
+		binary.BigEndian.PutUint64(n[8:], r.Uint64())
+		return n
+	}
+	ms := uint64(1)
+	newID := func() Name { // two in three are of the same millisecond as the one before, and often at one place with it
+		n := anyName()
+		ms += uint64(r.IntN(3) / 2)
+		binary.BigEndian.PutUint64(n[:], ms<<16|0x7000|r.Uint64N(3))
+		return n
+	}
+	numbers := make([]Name, 400)
+	for i := range numbers {
+		numbers[i] = anyName()
+	}
+	x, model := newIndex(0), map[Name]Record{} // by number
+	refs := func(rec Record) []Ref {
+		list := []Ref{{ByNumber, rec.Number()}}
+		for id := range rec.IDs() {
+			list = append(list, Ref{ByID, id})
+		}
+		for m := range rec.Messages() {
+			list = append(list, Ref{ByMessage, m})
+		}
+		return list
+	}
+	for transaction := range 400 {
+		err := db.Update(func(tx *bbolt.Tx) error {
+			if _, err := tx.CreateBucketIfNotExists(numbersBucket); err != nil {
+				return err
+			}
+			table := newTable(tx, x, new(head))
+			mostlyGone := r.IntN(6) == 0
+			for range 1 + r.IntN(60) {
+				number := numbers[r.IntN(len(numbers))]
+				old := model[number]
+				ref := Ref{ByNumber, number}
+				if old != nil {
+					all := refs(old)
+					ref = all[r.IntN(len(all))]
+				}
+				key, found := table.find(ref)
+				if string(found) != string(old) {
+					t.Fatalf("transaction %d: %v leads to %x, not %x", transaction, ref, found, old)
+				}
+				var next Record
+				if old == nil || !mostlyGone && r.IntN(5) > 0 {
+					ids := slices.Collect(old.IDs())
+					switch {
+					case len(ids) == 0 || r.IntN(2) == 0: // another code: the key changes
+						ids = append(ids, newID())
+						ids = ids[max(len(ids)-5, 0):]
+					case len(ids) > 1 && r.IntN(5) == 0: // given back: it changes back
+						ids = ids[:len(ids)-1]
+					}
+					var messages []Name
+					for range r.IntN(3) {
+						messages = append(messages, anyName())
+					}
+					next = NewRecord(number, ids, messages, make([]byte, r.IntN(900)))
+				}
+				if err := table.replace(key[:], found, next); err != nil {
+					return err
+				}
+				if model[number] = next; next == nil {
+					delete(model, number)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		table, anew := newTable(tx, x, new(head)), newIndex(0)
+		for _, want := range model {
+			for _, ref := range refs(want) {
+				if _, found := table.find(ref); string(found) != string(want) {
+					t.Errorf("%v leads to %x, not %x", ref, found, want)
+				}
+			}
+			anew.replace(nil, want)
+		}
+		if n := tx.Bucket(numbersBucket).Stats().KeyN; n != len(model) || n == 0 {
+			t.Errorf("%d records, want %d", n, len(model))
+		}
+		if !reflect.DeepEqual(x, anew) {
+			t.Error("an index that is built anew is another")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFindHandsOverDamage: a record is handed over as damaged to who looks for the number that it had, and not to who looks for one beside it.
+func TestFindHandsOverDamage(t *testing.T) {
+	db, err := bbolt.Open(filepath.Join(t.TempDir(), "damage.db"), 0o600, &bbolt.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	name := func(first, last uint64) (n Name) {
+		binary.BigEndian.PutUint64(n[:], first)
+		binary.BigEndian.PutUint64(n[8:], last)
+		return n
+	}
+	lost, beside, unknown := name(1, 1), name(2, 2), name(3, 3)
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket(numbersBucket)
+		if err != nil {
+			return err
+		}
+		table := newTable(tx, newIndex(0), new(head))
+		of := func(number Name, last uint64) Record { return NewRecord(number, []Name{name(7, last)}, nil, nil) } // at one place
+		damaged := of(lost, 1)
+		for _, r := range []Record{damaged, of(beside, 2)} {
+			if err := table.replace(nil, nil, r); err != nil {
+				return err
+			}
+		}
+		damaged = bytes.Clone(damaged)
+		damaged[16] ^= 1 // the number's last octet
+		key := name(7, 1)
+		if err := b.Put(key[:], damaged); err != nil {
+			return err
+		}
+		if key, r := table.find(Ref{ByNumber, lost}); r == nil || len(r) > 0 || key != name(7, 1) {
+			t.Errorf("the damaged one is %v %x", key, r)
+		}
+		if key, r := table.find(Ref{ByNumber, beside}); !bytes.Equal(r, of(beside, 2)) || key != name(7, 2) {
+			t.Errorf("the one beside it is %v %x", key, r)
+		}
+		if _, r := table.find(Ref{ByNumber, unknown}); r != nil {
+			t.Errorf("one that is not there is %x", r)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

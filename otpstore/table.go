@@ -63,8 +63,8 @@ func (t *table) beginning(first []byte, ref Ref) (key Name, r Record) {
 		if ok && f.knows(ref) {
 			return Name(k), found
 		}
-		if !ok && r == nil {
-			key, r = Name(k), found
+		if r == nil && (!ok || !t.index.leads(Ref{ByNumber, f.number}, placeOf(Name(k)))) { // its number is not as it was written
+			key, r = Name(k), Record{}
 		}
 	}
 	return key, r

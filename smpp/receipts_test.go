@@ -91,6 +91,32 @@ func TestFloodIsReadAtAPace(t *testing.T) {
 	})
 }
 
+// TestAnswerBehindAFlood: an SMSC answers a message behind all the receipts that it is sending. The pace does not hold that answer up for long.
+func TestAnswerBehindAFlood(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *link) {
+		r := run(t, l, testConfig(), func(context.Context, smpp.Receipt) error { return nil })
+		p := r.bound()
+		sent := r.send(within(t, time.Minute), hello)
+		asked := p.expect(pdu.SubmitSM)
+		began := time.Now()
+		const flood = 60_000 // three seconds at that pace
+		go func() {
+			for i := range uint32(flood) {
+				p.send(pdu.Header{Command: pdu.DeliverSM, Sequence: i}, receiptFor(fmt.Sprint(i)))
+			}
+			p.accept(asked, "behind")
+		}()
+		for i := range uint32(flood) {
+			p.expectStatus(pdu.DeliverSMResp, pdu.StatusOK, i)
+		}
+		r.accepted(sent, "behind")
+		if took := time.Since(began); took < 990*time.Millisecond || took > 1100*time.Millisecond {
+			t.Errorf("answered after %v, want a second", took)
+		}
+		r.stop(p)
+	})
+}
+
 func TestReceiptThatTakesTooLong(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *link) {
 		r := run(t, l, testConfig(), func(ctx context.Context, _ smpp.Receipt) error {

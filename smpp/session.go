@@ -25,6 +25,7 @@ const (
 	maxProtests = 3                // times a minute that the SMSC may not understand us
 	yieldEvery  = 4                // PDUs read in a row
 	restEvery   = 16               // receipts read in a row
+	restAnswers = time.Second      // how old a message in flight may be for reading to rest
 )
 
 // Reasons why a session ended, as metrics have them.
@@ -112,8 +113,8 @@ func (s *session) read(ctx context.Context) {
 		s.metrics.received(f.Command)
 		s.handle(ctx, f)
 		if f.Command == pdu.DeliverSM || f.Command == pdu.DataSM {
-			if receipts++; receipts%restEvery == 0 {
-				_ = s.account.pace.WaitN(ctx, restEvery) // it fails at the end of ctx, which the session learns by itself
+			if receipts++; receipts%restEvery == 0 && !s.owed(restAnswers) { // else the answer may lie behind them
+				_ = s.account.pace.WaitN(ctx, restEvery) // it could fail at the end of ctx only, and then there is nothing to pace
 			}
 		}
 		select {
@@ -122,6 +123,18 @@ func (s *session) read(ctx context.Context) {
 		default:
 		}
 	}
+}
+
+// owed reports whether a message has waited for its answer for longer than d.
+func (s *session) owed(d time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.inflight {
+		if r.command == pdu.SubmitSM && time.Since(r.at) > d {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *session) readFailed(err error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"otpgw/config"
+	"otpgw/httpapi/callbacks"
 	"otpgw/smpp/counterpart"
 )
 
@@ -224,4 +227,33 @@ func TestAuditIsReopenedByAReload(t *testing.T) {
 	p.replace(`sender = "ACME"`, `sender = "ACME2"`)
 	p.expectOutput(2, "log.audit", "reload")
 	p.expectOutput(1, "client[0].sender", "config", "diff", "--running")
+}
+
+// TestRefusedReloadLeavesNoFileOpen: the audit log that it would have written to is not kept.
+func TestRefusedReloadLeavesNoFileOpen(t *testing.T) {
+	p := newPlant(t)
+	p.stop()
+	cfg, _, err := config.Load(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := newDaemon(cfg, slog.New(slog.DiscardHandler), new(slog.LevelVar))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	cfg.Log.Audit = filepath.Join(t.TempDir(), "audit.log")
+	cfg.Sinks = []callbacks.Config{{Name: "crm", CA: filepath.Join(t.TempDir(), "none.pem")}}
+	if _, _, err := d.reload(cfg); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("%v, want that the sink's ca is missing", err)
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range open {
+		if path, _ := os.Readlink("/proc/self/fd/" + fd.Name()); path == cfg.Log.Audit {
+			t.Errorf("%s is open", path)
+		}
+	}
 }

@@ -320,13 +320,13 @@ func (d *daemon) reload(cfg config.Config) (changed, restart []string, err error
 	if err != nil {
 		return nil, nil, fmt.Errorf("tokens: %w", err)
 	}
-	reopened, err := openAuditFile(cfg.Log.Audit)
-	if err != nil {
-		return nil, nil, fmt.Errorf("log.audit: %w", err)
-	}
 	sinks, err := callbacks.Prepare(cfg.Sinks)
 	if err != nil {
 		return nil, nil, err
+	}
+	reopened, err := openAuditFile(cfg.Log.Audit) // last: nothing closes it if more fails
+	if err != nil {
+		return nil, nil, fmt.Errorf("log.audit: %w", err)
 	}
 	changed, _ = config.Diff(d.current, cfg)
 	_, restart = config.Diff(d.started, cfg)

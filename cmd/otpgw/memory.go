@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	garbage     = 48 << 20 // octets that may pile up before they are collected
-	mostGarbage = 300      // percent of what is in use, however little that is
-	memoryEvery = time.Second
+	garbage      = 48 << 20 // octets that may pile up before they are collected
+	mostGarbage  = 300      // percent of what is in use, however little that is
+	leastGarbage = 1        // percent, however much: with 0 one collection would follow the other
+	memoryEvery  = time.Second
 )
 
 // runMemory keeps the garbage that piles up between two collections at one size until ctx ends. The runtime's own rule, as much as is
@@ -49,5 +50,5 @@ func inUse() uint64 {
 
 // garbagePercent is what GOGC has to be for the garbage to be of that size.
 func garbagePercent(used uint64) int {
-	return int(min(mostGarbage, garbage*100/max(used, 1)))
+	return int(min(mostGarbage, max(leastGarbage, garbage*100/max(used, 1))))
 }

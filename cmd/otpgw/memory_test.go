@@ -10,7 +10,7 @@ import (
 )
 
 func TestGarbageStaysOfOneSize(t *testing.T) {
-	for used, want := range map[uint64]int{0: 300, 1 << 20: 300, 16 << 20: 300, 24 << 20: 200, 48 << 20: 100, 192 << 20: 25, 4800 << 20: 1} {
+	for used, want := range map[uint64]int{0: 300, 1 << 20: 300, 16 << 20: 300, 24 << 20: 200, 48 << 20: 100, 192 << 20: 25, 4800 << 20: 1, 4801 << 20: 1, 1 << 40: 1} {
 		if got := garbagePercent(used); got != want {
 			t.Errorf("%d in use: GOGC %d, want %d", used, got, want)
 		}
