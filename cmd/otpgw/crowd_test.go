@@ -24,15 +24,11 @@ var (
 	crowdLoad = flag.Duration("crowd-load", 10*time.Second, "how long it loads the daemon")
 )
 
-// crowdTurn is how many numbers the load goes round, so that each is forgotten before its turn comes again.
-const crowdTurn = 60_000
-
-// BenchmarkManyRecords starts the real binary on a store that is full already and has 500 requests a second made, half of them send-code, half
-// validate-code: how soon it is ready, how much memory it takes, and, over half an hour (-crowd-load 30m), how much more it takes with time: as
-// many codes are forgotten as are sent.
+// BenchmarkManyRecords starts the real binary on a store that is full already, and makes 500 requests a second: how soon it is ready, and how much
+// memory it takes. In the first half every other request sends a code, of which its id and its message are remembered for a day; in the second half
+// codes are tried that are over, and nothing more is to be remembered. With -crowd-load 30m it says what that does to the memory.
 func BenchmarkManyRecords(b *testing.B) {
-	p := newPlant(b, otp("ttl", `"10s"`), otp("send_window", `"10s"`), otp("failure_window", `"10s"`), otp("retention", `"1m"`),
-		func(c *plantConfig) { c.level = "warn" })
+	p := newPlant(b, otp("ttl", `"10s"`), otp("send_window", `"10s"`), func(c *plantConfig) { c.level = "warn" })
 	empty := p.anonymous(b)
 	if code := p.stop(); code != 0 {
 		b.Fatalf("exit code %d", code)
@@ -47,42 +43,54 @@ func BenchmarkManyRecords(b *testing.B) {
 	const rate = 500
 	var failed atomic.Int64
 	var wg sync.WaitGroup
-	var memory line
 	tick := time.NewTicker(time.Second / rate)
 	defer tick.Stop()
-	began = time.Now()
-	asked := int(crowdLoad.Seconds() * rate)
-	for n := 0; n < asked; n += 2 {
-		if n%rate == 0 && n >= asked/3 {
-			memory.add(time.Since(began).Hours(), p.anonymous(b))
+	asked := int(crowdLoad.Seconds()*rate) / 4 * 2 // of each half
+	load := func(request func(n int)) (growth line) {
+		began := time.Now()
+		for n := range asked {
+			if n%rate == 0 && n >= asked/3 {
+				growth.add(time.Since(began).Hours(), p.anonymous(b))
+			}
+			<-tick.C
+			wg.Go(func() { request(n) })
 		}
-		<-tick.C
-		id := make(chan string, 1)
-		wg.Go(func() {
-			a, err := p.call(http.MethodPost, "/send-code", sendBody(fmt.Sprintf("+347%07d0", n/2%crowdTurn)), nil)
-			if err != nil || a.status != http.StatusOK {
-				failed.Add(1)
-			}
-			id <- a.id
-		})
-		<-tick.C
-		wg.Go(func() {
-			if err := p.expect(http.StatusBadRequest, "/validate-code", validateBody(<-id, "000000"), nil, nil); err != nil {
-				failed.Add(1)
-			}
-		})
+		wg.Wait()
+		return growth
 	}
-	wg.Wait()
+	sent, over := make(chan string, asked), make(chan string, asked)
+	remembering := load(func(n int) {
+		if n%2 == 1 {
+			id := <-sent
+			if err := p.expect(http.StatusBadRequest, "/validate-code", validateBody(id, "000000"), nil, nil); err != nil {
+				failed.Add(1)
+			}
+			over <- id
+			return
+		}
+		a, err := p.call(http.MethodPost, "/send-code", sendBody(fmt.Sprintf("+347%07d0", n/2)), nil)
+		if err != nil || a.status != http.StatusOK {
+			failed.Add(1)
+		}
+		sent <- a.id
+	})
+	idle := load(func(int) {
+		id := <-over
+		if err := p.expect(http.StatusBadRequest, "/validate-code", validateBody(id, "000000"), nil, nil); err != nil {
+			failed.Add(1)
+		}
+		over <- id
+	})
 	if failed.Load() > int64(asked/100) {
-		b.Errorf("%d of %d requests failed", failed.Load(), asked)
+		b.Errorf("%d of %d requests failed", failed.Load(), 2*asked)
 	}
 	b.ReportMetric(p.anonymous(b), "loaded-MiB")
-	if *crowdLoad >= 10*time.Minute { // else it says nothing
-		b.ReportMetric(memory.slope(), "MiB/h")
+	if *crowdLoad >= 10*time.Minute { // else they say nothing
+		b.ReportMetric(remembering.slope()*(1<<20)/(rate/2*3600), "octets/code")
+		b.ReportMetric(idle.slope(), "MiB/h")
 	}
-	records := metric(b, p.metrics(), "otpgw_store_records")
-	if most := float64(*crowdSize + crowdTurn); records < float64(*crowdSize) || records > most {
-		b.Errorf("%.0f records, want %d to %.0f", records, *crowdSize, most)
+	if records := metric(b, p.metrics(), "otpgw_store_records"); records < float64(*crowdSize) {
+		b.Errorf("%.0f records, want %d at least", records, *crowdSize)
 	}
 }
 
