@@ -55,7 +55,7 @@ func (c Config) Validate() error {
 		bad("name = %q: must be 1 to 32 letters, digits, _ and -", c.Name)
 	}
 	if !remote.Usable(c.URL) {
-		bad("url: must be an https URL of at most 2048 characters, or http to a loopback address, without user and fragment")
+		bad("url: %s", remote.Must)
 	}
 	if len(c.Events) == 0 {
 		bad("events = []: must name delivery, outcome or both")

@@ -80,7 +80,7 @@ func (c Config) Validate() error {
 		bad("lookup_ca = %q: must be an absolute path", c.LookupCA)
 	}
 	if c.LookupURL != "" && !remote.Usable(c.LookupURL) {
-		bad("lookup_url: must be an https URL, or http to a loopback address, without user and fragment")
+		bad("lookup_url: %s", remote.Must)
 	}
 	if len(c.LookupToken) > 4096 || !tokenForm.MatchString(string(c.LookupToken)) {
 		bad("lookup_token: must be up to 4096 letters, digits and - . _ ~ + /, with = at the end only")

@@ -8,6 +8,9 @@ import (
 
 const maxURL = 2048 // octets
 
+// Must says what is wrong with a URL that is not usable, to follow its key.
+const Must = "must be an https URL of at most 2048 characters, or http to a loopback address, without user and fragment"
+
 // Usable reports whether tokens, keys and phone numbers may go to a URL: https, or http to this very host, without user and fragment.
 func Usable(raw string) bool {
 	u, err := url.Parse(raw)

@@ -119,7 +119,7 @@ func (c Config) validateJWT(bad func(format string, args ...any)) {
 	}
 	switch {
 	case c.JWKSURL != "" && !remote.Usable(c.JWKSURL):
-		bad("jwks_url: must be an https URL, or http to a loopback address, without user and fragment")
+		bad("jwks_url: %s", remote.Must)
 	case c.JWKSURL == "" && c.Issuer != "" && !remote.Usable(c.Issuer):
 		bad("issuer = %q: its keys can be found by an https URL only (or http to a loopback address): set jwks_url", c.Issuer)
 	}
@@ -147,7 +147,7 @@ func (c Config) validateOpaque(bad func(format string, args ...any)) {
 	case c.IntrospectionURL == "":
 		bad("introspection_url = \"\": must be set, as kind = %q", kindOpaque)
 	case !remote.Usable(c.IntrospectionURL):
-		bad("introspection_url: must be an https URL, or http to a loopback address, without user and fragment")
+		bad("introspection_url: %s", remote.Must)
 	}
 	if c.JWKSURL != "" {
 		bad("jwks_url: is for kind = %q", kindJWT)

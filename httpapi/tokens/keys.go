@@ -391,7 +391,7 @@ func parseDiscovery(text []byte, issuer string) (string, error) {
 	case own != issuer:
 		return "", fmt.Errorf("the document is of the issuer %.200q, not of %q", own, issuer)
 	case !remote.Usable(keys):
-		return "", errors.New("jwks_uri must be an https URL, or http to a loopback address")
+		return "", errors.New("jwks_uri " + remote.Must)
 	}
 	return keys, nil
 }
