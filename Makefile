@@ -62,7 +62,7 @@ soak: build fuzz ## the long forms: kills, power failures and fuzzing (CYCLES=10
 	$(GO) test -count=1 -timeout 4h -run 'TestPowerLoss|TestHistories|TestThousandGuesses' -v ./otpstore -crashes $(CRASHES) -histories $(CRASHES) -repeats $(CRASHES)
 	$(GO) test -count=1 -timeout 1h -run 'TestOutage|TestReceiptFlood' -v ./cmd/otpgw -outage 2m -receipts 50000
 	$(GO) test -count=1 -timeout 1h -run 'TestChaos' -v ./smpp -messages 100000
-	$(GO) test -count=1 -timeout 1h -run 'TestDamage' -v ./otpstore -mutations 5000
+	$(GO) test -count=1 -timeout 1h -run 'TestDamage' -v ./otpstore -mutations 50000
 
 fuzz: ## every fuzz target for FUZZTIME
 	@set -e; for pkg in $$($(GO) list ./...); do \
