@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	mutations = flag.Int("mutations", 200, "how often TestDamageIsNeverAccepted damages a store")
+	mutations = flag.Int("mutations", 500, "how often TestDamageIsNeverAccepted damages a store")
 	damages   = flag.Uint64("damages", 0, "seed of TestDamageIsNeverAccepted; 0: another one each time")
 )
 

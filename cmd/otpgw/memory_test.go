@@ -10,14 +10,22 @@ import (
 )
 
 func TestGarbageStaysOfOneSize(t *testing.T) {
-	for used, want := range map[uint64]int{0: 300, 1 << 20: 300, 16 << 20: 300, 24 << 20: 200, 48 << 20: 100, 192 << 20: 25, 4800 << 20: 1, 4801 << 20: 1, 1 << 40: 1} {
-		if got := garbagePercent(used); got != want {
-			t.Errorf("%d in use: GOGC %d, want %d", used, got, want)
+	for _, c := range []struct {
+		used, wanted uint64
+		want         int
+	}{
+		{0, 0, 100}, {1 << 20, 0, 100}, {8 << 20, 0, 100}, {48 << 20, 0, 100}, {192 << 20, 0, 25}, {64 << 30, 0, 1},
+		{0, 1 << 40, 3200}, {8 << 20, 40 << 20, 500}, {20 << 20, 100 << 20, 500}, {128 << 20, 1 << 40, 100}, {1280 << 20, 1 << 40, 10},
+	} {
+		if got := garbagePercent(c.used, c.wanted); got != c.want {
+			t.Errorf("%d in use, %d wanted: GOGC %d, want %d", c.used, c.wanted, got, c.want)
 		}
 	}
 	t.Setenv("GOGC", "")
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
+	runtime.GC()
+	var hold []byte
 	percent := func() int {
 		p := debug.SetGCPercent(-1)
 		debug.SetGCPercent(p)
@@ -27,17 +35,22 @@ func TestGarbageStaysOfOneSize(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- runMemory(ctx) }()
-		time.Sleep(time.Second)
-		if p := percent(); p == 100 || p < 1 || p > mostGarbage {
-			t.Errorf("GOGC is %d", p)
+		for range 4 {
+			hold = make([]byte, 16<<20)
+			time.Sleep(memoryEvery / 4)
+		}
+		synctest.Wait()
+		if p := percent(); p <= 100 {
+			t.Errorf("GOGC is %d while much is allocated", p)
 		}
 		large := make([]byte, 96<<20)
 		runtime.GC()
-		time.Sleep(2 * memoryEvery)
+		time.Sleep(3 * memoryEvery)
 		if p := percent(); p > 50 {
 			t.Errorf("GOGC is %d beside %d octets", p, len(large))
 		}
 		runtime.KeepAlive(large)
+		runtime.KeepAlive(hold)
 		stop()
 		if err := <-done; err != nil || percent() != 100 {
 			t.Errorf("%v, GOGC is %d", err, percent())
