@@ -12,7 +12,7 @@ import (
 const lateEvery = time.Second
 
 // isReadOnly reports whether err comes of a file system that is read-only.
-func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
+func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) || errors.Is(err, ErrReadOnly) }
 
 // A lateBolt stands in for a [Bolt] that cannot be opened, since its file system is read-only. It refuses all with ErrReadOnly, until Run
 // could open it.
