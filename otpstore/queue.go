@@ -13,7 +13,7 @@ import (
 const (
 	queueLength = 4096 // jobs that may wait; more callers wait for room
 	batchLength = 512  // jobs in one commit
-	batchYields = 8    // jobs in it that yield, where there are fewer others
+	batchYields = 6    // jobs in it that yield, where there are fewer others
 )
 
 // A job is one step that waits for the committer.
