@@ -50,6 +50,9 @@ var (
 	ErrWrongKey = errors.New("written under another key")
 )
 
+// refused reports whether err says that the disk took nothing, so that nothing was counted or kept.
+func refused(err error) bool { return errors.Is(err, ErrFull) || errors.Is(err, ErrReadOnly) }
+
 // A LimitError is the refusal of a code by one of the limits. Nothing was counted.
 type LimitError struct {
 	Limit      string        // "send_limit", "resend_after", "day_limit", "max_failures", "number_limit", "number_day_limit" or that of a Budget

@@ -21,6 +21,22 @@ import (
 	"go.etcd.io/bbolt"
 )
 
+// runUntil runs s until stop, or the end of the test, which closes it.
+func runUntil(t *testing.T, s *Store) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(<-ended, s.Close()); err != nil {
+			t.Errorf("Run and Close: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
 // runStore opens a store, changes it, and runs it until stop.
 func runStore(t *testing.T, dir string, changes ...func(*Bolt)) (s *Store, b *Bolt, stop func()) {
 	t.Helper()
@@ -33,17 +49,7 @@ func runStore(t *testing.T, dir string, changes ...func(*Bolt)) (s *Store, b *Bo
 	for _, change := range changes {
 		change(s.backend.(*Bolt))
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := errors.Join(<-ended, s.Close()); err != nil {
-			t.Errorf("Run and Close: %v", err)
-		}
-	})
-	t.Cleanup(stop)
-	return s, s.backend.(*Bolt), stop
+	return s, s.backend.(*Bolt), runUntil(t, s)
 }
 
 // fill leaves so little room that no new records are taken.
@@ -210,17 +216,7 @@ func TestDamagedRecordUnderAnOlderName(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- s.Run(ctx) }()
-		stop := sync.OnceFunc(func() {
-			cancel()
-			if err := errors.Join(<-ended, s.Close()); err != nil {
-				t.Error(err)
-			}
-		})
-		t.Cleanup(stop)
-		return s, stop
+		return s, runUntil(t, s)
 	}
 	s, stop := open(older)
 	lost, err := s.IssueFor(t.Context(), "c", "+1")

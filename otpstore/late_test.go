@@ -2,7 +2,6 @@ package otpstore
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -34,17 +33,6 @@ func TestReadOnlyAtTheStart(t *testing.T) {
 		}
 		return i, err
 	}
-	run := func(s *Store) (stop func()) {
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- s.Run(ctx) }()
-		return func() {
-			cancel()
-			if err := errors.Join(<-ended, s.Close()); err != nil {
-				t.Error(err)
-			}
-		}
-	}
 	var log bytes.Buffer
 	open := func(reg prometheus.Registerer) *Store {
 		s, err := Open(Config{Dir: disk.dir}, p, reg, slog.New(slog.NewTextHandler(&log, nil)))
@@ -55,7 +43,7 @@ func TestReadOnlyAtTheStart(t *testing.T) {
 	}
 
 	s := open(nil)
-	stop := run(s)
+	stop := runUntil(t, s)
 	before, err := issue(s)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +76,7 @@ func TestReadOnlyAtTheStart(t *testing.T) {
 		tried <- err
 		return b, err
 	}
-	stop = run(s)
+	stop = runUntil(t, s)
 	if err := <-tried; !isReadOnly(err) {
 		t.Fatalf("opened: %v", err)
 	}
@@ -137,11 +125,11 @@ func TestReadOnlyAtTheStart(t *testing.T) {
 	stop()
 
 	s = open(nil) // and again, ended before it could be opened
-	stop = run(s)
+	stop = runUntil(t, s)
 	stop()
 	disk.remount(syscall.MS_RDONLY)
 	s = open(nil)
-	stop = run(s)
+	stop = runUntil(t, s)
 	stop()
 	disk.remount(0)
 }

@@ -88,7 +88,6 @@ type boltMetrics struct {
 	full     prometheus.Counter
 	fellBack prometheus.Gauge
 	of       atomic.Pointer[Bolt] // whose figures are asked when they are wanted
-	late     atomic.Bool          // it cannot be opened: the file system is read-only
 }
 
 func newBoltMetrics(reg prometheus.Registerer) *boltMetrics {
@@ -117,7 +116,7 @@ func newBoltMetrics(reg prometheus.Registerer) *boltMetrics {
 		Help: "1 where the file system of the store is read-only: nothing is stored or checked.",
 	}, func() float64 {
 		b := m.of.Load()
-		return float64(flag(m.late.Load() || b != nil && b.room.writable() != nil))
+		return float64(flag(b == nil || b.room.writable() != nil)) // without one the store waits for it: lateBolt
 	})
 	ask("otpgw_store_clock_skew_seconds", "By how much the system's clock is ahead of the store's, which never goes back and never leaps over a limit.", func(b *Bolt) float64 {
 		_, skew := b.clock.now()

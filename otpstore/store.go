@@ -53,11 +53,9 @@ func Open(cfg Config, p Policy, reg prometheus.Registerer, log *slog.Logger) (*S
 		return nil, err
 	}
 	log.Error("all is refused until the store can be opened", "error", err)
-	disk.late.Store(true)
 	s.backend = &lateBolt{open: func() (*Bolt, error) {
 		b, err := s.openFile(cfg, disk)
 		if err == nil {
-			disk.late.Store(false)
 			log.Info("store opened, its file system can be written")
 		}
 		return b, err
@@ -122,8 +120,11 @@ func New(b Backend, key Key, p Policy, reg prometheus.Registerer, log *slog.Logg
 	if s.keys, err = newKeyring(key); err != nil {
 		return nil, err
 	}
+	if err = s.adopt(b); err != nil {
+		return nil, err
+	}
 	s.backend = b
-	return s, s.adopt(b)
+	return s, nil
 }
 
 // newStore gives a store without keys and backend.
@@ -239,7 +240,7 @@ func (s *Store) sweep(ctx context.Context) {
 	told := ""
 	for {
 		told = s.tell(told)
-		if err := s.sweepOnce(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrFull) && !errors.Is(err, ErrReadOnly) { // of which it is told already
+		if err := s.sweepOnce(ctx); err != nil && ctx.Err() == nil && !refused(err) { // of which it is told already
 			s.log.Error("sweep", "err", err)
 		}
 		if gone, latest := s.parked.expired(time.Now()); gone > 0 {

@@ -115,7 +115,7 @@ func (s *Store) Issue(ctx context.Context, r Request) (Issued, error) {
 		out.ExpiresAt, out.Used = now.Add(r.Terms.TTL), next.used(now, r.Client, r.Terms.SendWindow)
 		return next, true
 	})
-	if errors.Is(err, ErrFull) || errors.Is(err, ErrReadOnly) {
+	if refused(err) {
 		s.budgets.giveBack(taken, fresh.scopes)
 	}
 	if err != nil { // it may be kept: what was counted stays
