@@ -21,12 +21,13 @@ import (
 )
 
 const (
-	boltFile    = "otp.db"
-	boltVersion = 3
-	headVersion = 3                     // the first whose file has a head
-	lazyWithin  = 20 * time.Millisecond // bound on the age of a job that nobody waits for
-	begunWithin = 10 * time.Second      // bound on the wait for a commit
-	leastRecord = 128                   // octets that a record takes in the file, at the least
+	boltFile     = "otp.db"
+	boltVersion  = 4
+	headVersion  = 3                     // the first whose file has a head
+	patchVersion = 4                     // the first whose file has patches
+	lazyWithin   = 20 * time.Millisecond // bound on the age of a job that nobody waits for
+	begunWithin  = 10 * time.Second      // bound on the wait for a commit
+	leastRecord  = 128                   // octets that a record takes in the file, at the least
 )
 
 // Bolt is the backend for one machine: one bbolt file.
@@ -204,7 +205,7 @@ func createFile(path string, lost time.Time) error {
 	now, _ := newTimekeeper(lost).now()
 	h := head{format: boltVersion, clock: now, lost: lost}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [...][]byte{metaBucket, numbersBucket} {
+		for _, name := range [...][]byte{metaBucket, numbersBucket, patchesBucket} {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}
@@ -383,35 +384,51 @@ func (b *Bolt) Sweep(ctx context.Context, after Name, before time.Time, limit in
 	return last, more, nil
 }
 
-// pageReads bounds the records that are read in one transaction: the file keeps what a reader may still see.
-const pageReads = 512
+// pageReads bounds the records that are read in one transaction, which commits wait for.
+const pageReads = 128
 
 // Page implements [Backend].
 func (b *Bolt) Page(ctx context.Context, from Name, limit int, visit func(r Record) bool) (more bool, err error) {
 	inclusive := true
-	for more = true; more && limit > 0; {
+	for more = true; more && limit > 0; inclusive = false {
 		if err := ctx.Err(); err != nil {
 			return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-		n, stopped := min(limit, pageReads), false
+		n := min(limit, pageReads)
 		limit -= n
-		err := b.view(func(tx *bbolt.Tx) error {
-			c := tx.Bucket(numbersBucket).Cursor()
-			k, v := seekBack(c, from, inclusive)
-			for ; k != nil && n > 0 && !stopped; n-- {
-				copy(from[:], k)
-				stopped = !visit(read(k, v))
-				k, v = c.Prev()
-			}
-			more = k != nil && !stopped
-			return nil
-		})
-		if err != nil {
+		var records []Record
+		if records, from, more, err = b.readBack(from, inclusive, n); err != nil {
 			return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-		inclusive = false
+		for _, r := range records {
+			if !visit(r) {
+				return false, nil
+			}
+		}
 	}
 	return more, nil
+}
+
+// readBack reads n records at most, and gives the key of the last.
+func (b *Bolt) readBack(from Name, inclusive bool, n int) (records []Record, last Name, more bool, err error) {
+	patches := b.index.patches
+	patches.mu.RLock()
+	defer patches.mu.RUnlock()
+	last = from
+	err = b.view(func(tx *bbolt.Tx) error {
+		c, patched := tx.Bucket(numbersBucket).Cursor(), tx.Bucket(patchesBucket)
+		k, v := seekBack(c, from, inclusive)
+		for ; k != nil && n > 0; n-- {
+			copy(last[:], k)
+			if r := read(k, patches.current(patched, k, v)); r != nil {
+				records = append(records, append(Record{}, r...))
+			}
+			k, v = c.Prev()
+		}
+		more = k != nil
+		return nil
+	})
+	return records, last, more, err
 }
 
 // view reads. A page that bbolt cannot read ends Run.
@@ -636,6 +653,8 @@ func (b *Bolt) transact(jobs []*job) (ran int, err error) {
 			err = fmt.Errorf("%w: %v", ErrCorrupt, p)
 		}
 	}()
+	b.index.patches.mu.Lock()
+	defer b.index.patches.mu.Unlock()
 	start := time.Now()
 	tx, err := b.db.Begin(true)
 	if err != nil {

@@ -114,7 +114,7 @@ func copyLive(db *bbolt.DB, path string) error {
 	if err != nil {
 		return err
 	}
-	err = bbolt.Compact(to, db, compactStep)
+	err = db.View(func(from *bbolt.Tx) error { return copyRecords(to, from) })
 	if err == nil { // one more commit: the head before the last is of all, too
 		err = to.Update(func(tx *bbolt.Tx) error {
 			meta := tx.Bucket(metaBucket)
@@ -125,6 +125,58 @@ func copyLive(db *bbolt.DB, path string) error {
 		err = to.Sync()
 	}
 	return errors.Join(err, to.Close())
+}
+
+// copyRecords writes what from holds to an empty file, the records as they are now: none of them has a patch there.
+func copyRecords(to *bbolt.DB, from *bbolt.Tx) error {
+	h, err := readHead(from)
+	if err != nil {
+		return err
+	}
+	h.patches = 0
+	err = to.Update(func(tx *bbolt.Tx) error {
+		meta, err := tx.CreateBucket(metaBucket)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucket(numbersBucket); err != nil {
+			return err
+		}
+		if h.format >= patchVersion {
+			if _, err := tx.CreateBucket(patchesBucket); err != nil {
+				return err
+			}
+		}
+		if err := from.Bucket(metaBucket).ForEach(meta.Put); err != nil || h.format < headVersion {
+			return err
+		}
+		return h.put(tx)
+	})
+	if err != nil {
+		return err
+	}
+	p := newPatches()
+	if _, err := p.load(from); err != nil {
+		return err
+	}
+	w := p.walk(from)
+	for k, v := w.next(); k != nil; {
+		err := to.Update(func(tx *bbolt.Tx) error {
+			b := tx.Bucket(numbersBucket)
+			b.FillPercent = 1 // few of them will change in their place
+			for size := 0; k != nil && size < compactStep; k, v = w.next() {
+				if err := b.Put(k, v); err != nil {
+					return err
+				}
+				size += len(k) + len(v)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sameOwner gives a file the owner of another, which it will take the place of: it may be root who compacts.

@@ -88,6 +88,7 @@ func (c *chronicle) guesses(s *otpstore.Store, codes []otpstore.Issued, clients,
 // chronicle plays histories with a power failure in the middle, and gives them by the ids of their codes.
 func (m *machine) chronicle(seed uint64, codes, clients int) map[string][]porcupine.Operation {
 	m.t.Helper()
+	otpstore.CycleNear(seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	m.disk.Clear(m.t)
 	s, err := m.start()

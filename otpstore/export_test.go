@@ -3,10 +3,12 @@ package otpstore
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"hash/fnv"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -15,6 +17,7 @@ import (
 // Constants and hooks that black-box tests need.
 const (
 	BoltFile    = boltFile
+	BoltVersion = boltVersion
 	KeyFile     = keyFile
 	ParkedLimit = parkedLimit
 	ParkedFor   = parkedFor
@@ -57,59 +60,174 @@ func SetVersion(path string, version byte) error {
 	}), db.Close())
 }
 
-// Values gives every record in the closed file.
-func Values(path string) (values [][]byte, err error) {
+// contents are the records in a closed file, as they are now.
+type contents struct {
+	tx      *bbolt.Tx
+	patches *patches
+	head    head
+	keys    [][]byte
+	values  [][]byte
+}
+
+// with opens the closed file for f.
+func with(path string, f func(c *contents) error) error {
 	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return values, errors.Join(db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(numbersBucket).ForEach(func(_, v []byte) error {
-			values = append(values, append([]byte(nil), v...))
-			return nil
-		})
+	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		h, err := readHead(tx)
+		c := &contents{tx: tx, patches: newPatches(), head: h}
+		_, err2 := c.patches.load(tx)
+		if err = errors.Join(err, err2); err != nil {
+			return err
+		}
+		w := c.patches.walk(tx)
+		for k, v := w.next(); k != nil; k, v = w.next() {
+			c.keys, c.values = append(c.keys, slices.Clone(k)), append(c.values, slices.Clone(v))
+		}
+		return f(c)
 	}), db.Close())
+}
+
+// put puts value in the place of what is under key.
+func (c *contents) put(key, value []byte) error {
+	if seq, patched := c.patches.of(key); patched {
+		b := c.tx.Bucket(patchesBucket)
+		return b.Put(patchKey(seq, key), slices.Concat(getPatch(b, seq, key)[:patchHeader], value))
+	}
+	return c.tx.Bucket(numbersBucket).Put(key, value)
+}
+
+// Values gives every record in the closed file.
+func Values(path string) (values [][]byte, err error) {
+	err = with(path, func(c *contents) error {
+		values = c.values
+		return nil
+	})
+	return values, err
+}
+
+// Entries counts what the trees of the closed file hold.
+func Entries(path string) (records, patches int, err error) {
+	err = with(path, func(c *contents) error {
+		count := func(n *int) func(k, v []byte) error {
+			return func(_, _ []byte) error { *n++; return nil }
+		}
+		return errors.Join(c.tx.Bucket(numbersBucket).ForEach(count(&records)), c.tx.Bucket(patchesBucket).ForEach(count(&patches)))
+	})
+	return records, patches, err
+}
+
+// Raw gives all that is in the trees of the closed file.
+func Raw(path string) (all []byte, err error) {
+	err = with(path, func(c *contents) error {
+		add := func(k, v []byte) error {
+			all = append(append(all, k...), v...)
+			return nil
+		}
+		return errors.Join(c.tx.Bucket(numbersBucket).ForEach(add), c.tx.Bucket(patchesBucket).ForEach(add))
+	})
+	return all, err
+}
+
+// lastPatch opens the closed file for f, which is given its last patch.
+func lastPatch(path string, f func(c *contents, b *bbolt.Bucket, key, value []byte) error) error {
+	return with(path, func(c *contents) error {
+		b := c.tx.Bucket(patchesBucket)
+		k, v := b.Cursor().Last()
+		return f(c, b, slices.Clone(k), slices.Clone(v))
+	})
+}
+
+// DropPatch takes a patch out of the closed file.
+func DropPatch(path string) error {
+	return lastPatch(path, func(_ *contents, b *bbolt.Bucket, key, _ []byte) error { return b.Delete(key) })
+}
+
+// RevertPatch has a patch say what it covers.
+func RevertPatch(path string) error {
+	return lastPatch(path, func(c *contents, b *bbolt.Bucket, key, value []byte) error {
+		return b.Put(key, slices.Concat(value[:patchHeader], c.tx.Bucket(numbersBucket).Get(key[8:])))
+	})
+}
+
+// EstrangePatch has a patch be of a record that is not there.
+func EstrangePatch(path string) error {
+	return lastPatch(path, func(_ *contents, b *bbolt.Bucket, key, value []byte) error {
+		other := slices.Clone(key)
+		other[len(other)-1] ^= 1
+		return errors.Join(b.Delete(key), b.Put(other, value))
+	})
+}
+
+// DoublePatch has what a patch covers come after it as another one.
+func DoublePatch(path string) error {
+	return lastPatch(path, func(c *contents, b *bbolt.Bucket, key, value []byte) error {
+		other := slices.Clone(key)
+		other[0] ^= 1
+		after := append(binary.BigEndian.AppendUint64([]byte{value[0] + 1}, binary.BigEndian.Uint64(key)), c.tx.Bucket(numbersBucket).Get(key[8:])...)
+		c.head.patches++
+		return errors.Join(b.Put(other, after), c.head.put(c.tx))
+	})
+}
+
+// UnchainPatch has a patch not say that there is one before it, or that there is.
+func UnchainPatch(path string) error {
+	return lastPatch(path, func(_ *contents, b *bbolt.Bucket, key, value []byte) error {
+		value[patchHeader-1] ^= 1
+		return b.Put(key, value)
+	})
+}
+
+// FlipPatch changes a bit of a patch.
+func FlipPatch(path string) error {
+	return lastPatch(path, func(_ *contents, b *bbolt.Bucket, key, value []byte) error {
+		value[len(value)/2] ^= 1
+		return b.Put(key, value)
+	})
+}
+
+// FlipPatched changes a bit of what a patch covers.
+func FlipPatched(path string) error {
+	return lastPatch(path, func(c *contents, _ *bbolt.Bucket, key, _ []byte) error {
+		value := slices.Clone(c.tx.Bucket(numbersBucket).Get(key[8:]))
+		value[len(value)/2] ^= 1
+		return c.tx.Bucket(numbersBucket).Put(key[8:], value)
+	})
 }
 
 // SwapRecords puts two records of the closed file each in the place of the other.
 func SwapRecords(path string) error {
-	db, err := bbolt.Open(path, 0o600, nil)
-	if err != nil {
-		return err
-	}
-	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(numbersBucket)
-		c := b.Cursor()
-		k1, v1 := c.First()
-		k2, v2 := c.Next()
-		v1, v2 = append([]byte(nil), v1...), append([]byte(nil), v2...)
-		return errors.Join(b.Put(k1, v2), b.Put(k2, v1))
-	}), db.Close())
+	return with(path, func(c *contents) error {
+		return errors.Join(c.put(c.keys[0], c.values[1]), c.put(c.keys[1], c.values[0]))
+	})
 }
 
 // FlipRecordBit changes one bit of every record in the closed file, whose head agrees with that.
 func FlipRecordBit(path string, octet int, bit uint) error {
-	db, err := bbolt.Open(path, 0o600, nil)
-	if err != nil {
-		return err
-	}
-	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(numbersBucket)
-		changed := map[string][]byte{}
-		h, err := readHead(tx)
-		err = errors.Join(err, b.ForEach(func(k, old []byte) error {
-			v := append([]byte(nil), old...)
+	return with(path, func(c *contents) (err error) {
+		for i, key := range c.keys {
+			v := slices.Clone(c.values[i])
 			v[octet%len(v)] ^= 1 << (bit % 8)
-			changed[string(k)] = v
-			h.replaces(old, v)
-			return nil
-		}))
-		for k, v := range changed {
-			err = errors.Join(err, b.Put([]byte(k), v))
+			c.head.replaces(c.values[i], v)
+			err = errors.Join(err, c.put(key, v))
 		}
-		return errors.Join(err, h.put(tx))
-	}), db.Close())
+		return errors.Join(err, c.head.put(c.tx))
+	})
 }
+
+var opened atomic.Uint64
+
+// CycleNear has one store in three that is opened from now on patch nearly all that changes, one nothing, and one some. seed says with which of
+// them it begins.
+func CycleNear(seed uint64) {
+	opened.Store(seed)
+	near = func() int { return [...]int{nearRecords, 1, 4}[opened.Add(1)%3] }
+}
+
+// PatchBeyond has stores that are opened from now on patch all but so many of the newest records.
+func PatchBeyond(records int) { near = func() int { return records } }
 
 // IssueFor asks for a code under the store's own terms.
 func (s *Store) IssueFor(ctx context.Context, client, number string) (Issued, error) {
@@ -168,8 +286,11 @@ func ReadAll(path string) error {
 		return err
 	}
 	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [...][]byte{metaBucket, numbersBucket} {
+		for _, name := range [...][]byte{metaBucket, numbersBucket, patchesBucket} {
 			b := tx.Bucket(name)
+			if b == nil { // its format is older
+				continue
+			}
 			err := b.ForEach(func(k, v []byte) error { return b.Put(append([]byte(nil), k...), append([]byte(nil), v...)) })
 			if err != nil {
 				return err
@@ -204,14 +325,16 @@ func MakeOlder(path string, key Key) error {
 	if err != nil {
 		return err
 	}
-	db, err := bbolt.Open(path, 0o600, nil)
-	if err != nil {
-		return err
-	}
-	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
-		b, meta := tx.Bucket(numbersBucket), tx.Bucket(metaBucket)
-		records := map[string][]byte{}
-		err := b.ForEach(func(k, v []byte) error {
+	return with(path, func(c *contents) error {
+		meta := c.tx.Bucket(metaBucket)
+		if err := errors.Join(c.tx.DeleteBucket(numbersBucket), c.tx.DeleteBucket(patchesBucket)); err != nil {
+			return err
+		}
+		b, err := c.tx.CreateBucket(numbersBucket)
+		if err != nil {
+			return err
+		}
+		for i, v := range c.values {
 			content, ok := ring.unseal(Record(v))
 			if !ok {
 				return ErrCorrupt
@@ -222,14 +345,28 @@ func MakeOlder(path string, key Key) error {
 			}
 			r := older(n)
 			sum := ring.keys[0].records.sum(r)
-			records[string(k)] = append(r, sum[:sealLength]...)
-			return nil
-		})
-		for k, v := range records {
-			err = errors.Join(err, b.Put([]byte(k), v))
+			err = errors.Join(err, b.Put(c.keys[i], append(r, sum[:sealLength]...)))
 		}
 		return errors.Join(err, meta.Delete(headKey), meta.Put(versionKey, []byte{2}), meta.Put(keyIDKey, ring.keys[0].id[:]))
-	}), db.Close())
+	})
+}
+
+// MakeUnpatched makes the store in the closed file one of format 3, as the version before wrote it.
+func MakeUnpatched(path string) error {
+	return with(path, func(c *contents) error {
+		if err := errors.Join(c.tx.DeleteBucket(numbersBucket), c.tx.DeleteBucket(patchesBucket)); err != nil {
+			return err
+		}
+		b, err := c.tx.CreateBucket(numbersBucket)
+		if err != nil {
+			return err
+		}
+		for i, v := range c.values {
+			err = errors.Join(err, b.Put(c.keys[i], v))
+		}
+		c.head.format, c.head.patches = patchVersion-1, 0
+		return errors.Join(err, c.head.put(c.tx), c.tx.Bucket(metaBucket).Put(versionKey, []byte{c.head.format}))
+	})
 }
 
 // IDOctets are an id as it lies in the file.
@@ -253,16 +390,11 @@ func NumberOctets(key Key, number string) []byte {
 
 // ForgeRecord changes the first record in the closed file, of which its head knows nothing.
 func ForgeRecord(path string) error {
-	db, err := bbolt.Open(path, 0o600, nil)
-	if err != nil {
-		return err
-	}
-	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
-		_, k, v := first(tx)
-		v = slices.Clone(v)
+	return with(path, func(c *contents) error {
+		v := slices.Clone(c.values[0])
 		v[len(v)-1] ^= 1
-		return tx.Bucket(numbersBucket).Put(slices.Clone(k), v)
-	}), db.Close())
+		return c.put(c.keys[0], v)
+	})
 }
 
 // Swell makes the closed file that much larger, by records of that content that are gone again.

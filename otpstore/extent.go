@@ -12,10 +12,11 @@ type extent struct {
 
 const (
 	leafKeys   = 4       // bbolt splits no page of so many entries, however large it gets
-	entryExtra = 32      // octets of an entry besides the record: its key, and what leads to it
-	nodesMost  = 16      // pages that one record can have on its ways, to where it was and to where it will be
+	entryExtra = 64      // octets of an entry besides the record: its key, and what leads to it
+	nodesMost  = 40      // pages that one record can have on its ways, to where it and its patches were and to where it will be
 	headMost   = 2       // pages that a commit of nothing but a head writes
 	headNodes  = 8       // pages of the head and the ways to it
+	sweptNodes = 12      // pages of one of many that are removed in order: shared with others, but for the ways to its patches
 	growthMost = 1 << 14 // octets by which a record grows at once
 )
 
@@ -63,5 +64,5 @@ func (e *extent) step(page int64) int64 {
 // sweep is how many records one step may remove so that it takes no more than so many octets.
 func (e *extent) sweep(octets, page int64) int {
 	each := extent{largest: e.largest, moved: true}
-	return int(max(1, octets/each.nodes(1, page)))
+	return int(max(1, octets/each.nodes(sweptNodes, page)))
 }

@@ -105,7 +105,7 @@ func (s *Store) Notify(f func(Event)) { s.notify = f }
 
 // Untold pages through the store for what clients are still to be told, those numbers first that were sent to last, and calls visit with
 // each event until it gives false or limit records were read. next is where the following page begins, with the record at which visit gave
-// false; "" after the last. from is "" for the first page. It sees what is committed and holds up nobody; a number that is sent to
+// false; "" after the last. from is "" for the first page. It sees what is committed and holds up nobody for long; a number that is sent to
 // meanwhile may be missing, and is told of through Notify.
 func (s *Store) Untold(ctx context.Context, from string, limit int, visit func(Event) bool) (next string, err error) {
 	start, again, err := parseCursor(from)

@@ -57,10 +57,13 @@ func forget(now time.Time, p Policy, n number) (next number, erased []code) {
 	return n, erased
 }
 
+// keep is a step that changes nothing.
+func keep(time.Time, Record) (Record, bool) { return nil, false }
+
 // Forget erases what is known of a number, +E.164 as codes were issued for, durably, whichever key of the ring it was named by: a code that is live
 // ends, its id is not known from then on, and its client is told nothing more of it. What limits further codes stays, as if nothing was forgotten.
 // Where nothing is known, or all is forgotten already, nothing changes. Pages of the file that are free, and receipts that wait for their message,
-// are not touched.
+// are not touched. Where it says what was forgotten beside an error, that is so.
 func (s *Store) Forget(ctx context.Context, number string) (Forgotten, error) {
 	var refs []Ref
 	for _, name := range s.keys.numbers(number) {
@@ -99,5 +102,10 @@ func (s *Store) Forget(ctx context.Context, number string) (Forgotten, error) {
 		}
 	}
 	s.metrics.codes.WithLabelValues("forgotten").Add(float64(done.Live))
+	for _, c := range erased { // what a backend keeps of a record that went elsewhere until it is swept
+		if _, _, err := s.backend.Sweep(ctx, c.id.previous(), at.Add(day), 1, keep); err != nil {
+			return done, fmt.Errorf("forget: done, but copies are left until they are swept: %w", err)
+		}
+	}
 	return done, nil
 }

@@ -11,13 +11,14 @@ import (
 
 // A head is what the file says of itself. Every commit writes it, so that it always speaks of the records beside it.
 type head struct {
-	format byte
-	key    KeyID     // zero: never claimed
-	count  uint64    // records
-	sum    uint64    // of the hashes of all records: says that none is missing, doubled or of another time
-	clock  time.Time // no step was given a later time
-	lost   time.Time // see Backend.Lost
-	closed bool      // in order: the two last commits hold the same records
+	format  byte
+	key     KeyID     // zero: never claimed
+	count   uint64    // records
+	sum     uint64    // of the hashes of all records as they are now: says that none is missing, doubled or of another time
+	clock   time.Time // no step was given a later time
+	lost    time.Time // see Backend.Lost
+	closed  bool      // in order: the two last commits hold the same records
+	patches uint64
 
 	extent extent // of the transaction; not in the file
 }
@@ -30,7 +31,15 @@ var (
 	keyIDKey      = []byte("key") // before version 3
 )
 
-const headLength = 1 + 8 + 8 + 8 + 8 + 8 + 1
+const headLength = 1 + 8 + 8 + 8 + 8 + 8 + 1 + 8
+
+// length is that of the entry of h without its hash.
+func (h head) length() int {
+	if h.format < patchVersion {
+		return headLength - 8
+	}
+	return headLength
+}
 
 // encode makes the entry of h: its fields, and a hash over them.
 func (h head) encode() []byte {
@@ -40,19 +49,29 @@ func (h head) encode() []byte {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
 	b = append(b, flag(h.closed))
+	if h.format >= patchVersion {
+		b = binary.BigEndian.AppendUint64(b, h.patches)
+	}
 	return binary.BigEndian.AppendUint64(b, xxhash.Sum64(b))
 }
 
 // decodeHead reads an entry back, or says that it is not as it was written.
 func decodeHead(b []byte) (h head, ok bool) {
-	if len(b) != headLength+8 || xxhash.Sum64(b[:headLength]) != binary.BigEndian.Uint64(b[headLength:]) {
+	if len(b) == 0 {
 		return head{}, false
 	}
 	h.format = b[0]
+	n := h.length()
+	if len(b) != n+8 || xxhash.Sum64(b[:n]) != binary.BigEndian.Uint64(b[n:]) {
+		return head{}, false
+	}
 	b = b[1+copy(h.key[:], b[1:]):]
 	h.count, h.sum = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
 	h.clock, h.lost = moment(binary.BigEndian.Uint64(b[16:])), moment(binary.BigEndian.Uint64(b[24:]))
 	h.closed = b[32] != 0
+	if h.format >= patchVersion {
+		h.patches = binary.BigEndian.Uint64(b[33:])
+	}
 	return h, true
 }
 
@@ -108,6 +127,9 @@ func readHead(tx *bbolt.Tx) (head, error) {
 	h, ok := decodeHead(entry)
 	if !ok || h.format != version[0] {
 		return head{}, fmt.Errorf("%w: its head is not as it was written", ErrCorrupt)
+	}
+	if h.format >= patchVersion && tx.Bucket(patchesBucket) == nil {
+		return head{}, fmt.Errorf("%w: it has no patches", ErrCorrupt)
 	}
 	return h, nil
 }

@@ -19,6 +19,7 @@ type index struct {
 	older    map[uint64]place // ids but the newest, which is the key itself
 	messages map[uint64]place // of the record that was written last with the message
 	twins    map[Ref]place    // numbers and ids whose last half another one has
+	patches  *patches
 }
 
 // newIndex has room for so many records.
@@ -28,6 +29,7 @@ func newIndex(records int) *index {
 		older:    map[uint64]place{},
 		messages: make(map[uint64]place, records),
 		twins:    map[Ref]place{},
+		patches:  newPatches(),
 	}
 }
 
@@ -87,6 +89,9 @@ func (x *index) drop(ref Ref, p place) {
 func (x *index) replace(old, next Record) {
 	was, had := old.frame()
 	is, has := next.frame()
+	if has && (!had || was.newest() != is.newest()) {
+		x.patches.pass(is.newest())
+	}
 	if has && bytes.Equal(was.names, is.names) {
 		return
 	}

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -16,6 +19,7 @@ import (
 // TestIndexTellsTwinsApart: names of which halves are the same, as no hash would give them, still lead to their own record, whatever came and
 // went before.
 func TestIndexTellsTwinsApart(t *testing.T) {
+	defer CycleNear(0)
 	db, err := bbolt.Open(filepath.Join(t.TempDir(), "twins.db"), 0o600, &bbolt.Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
@@ -30,9 +34,10 @@ func TestIndexTellsTwinsApart(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		err := db.Update(func(tx *bbolt.Tx) error {
-			if _, err := tx.CreateBucketIfNotExists(numbersBucket); err != nil {
+			if err := createBuckets(tx); err != nil {
 				return err
 			}
+			PatchBeyond(1 + int(seed%4)*2)
 			x := newIndex(0)
 			table := newTable(tx, x, new(head))
 			model := map[Name]Record{} // by number
@@ -99,6 +104,10 @@ func TestIndexTellsTwinsApart(t *testing.T) {
 					return err
 				}
 			}
+			w := x.patches.walk(tx)
+			if key, _ := w.next(); key != nil || w.complete() != nil {
+				t.Errorf("seed %d: %x is left, %v", seed, key, w.complete())
+			}
 			if left := len(x.numbers) + len(x.older) + len(x.twins); left > 0 {
 				t.Errorf("seed %d: %d names are left: %v", seed, left, x)
 			}
@@ -132,9 +141,24 @@ func TestIndexForgetsTwinsOfDamagedRecords(t *testing.T) {
 	}
 }
 
+// createBuckets makes those of a store.
+func createBuckets(tx *bbolt.Tx) error {
+	_, err := tx.CreateBucketIfNotExists(numbersBucket)
+	_, err2 := tx.CreateBucketIfNotExists(patchesBucket)
+	return errors.Join(err, err2)
+}
+
 // TestFindAfterChanges: one cursor finds what many jobs of one transaction have changed before, on a tree of many pages that split and merge,
-// with records that lie at one place.
+// with records that lie at one place; in their place or, those that are far from the end, patched.
 func TestFindAfterChanges(t *testing.T) {
+	for _, beyond := range []int{nearRecords, 40, 1} {
+		t.Run(fmt.Sprint(beyond), func(t *testing.T) { findAfterChanges(t, beyond) })
+	}
+}
+
+func findAfterChanges(t *testing.T, beyond int) {
+	PatchBeyond(beyond)
+	defer CycleNear(0)
 	db, err := bbolt.Open(filepath.Join(t.TempDir(), "find.db"), 0o600, &bbolt.Options{NoSync: true, NoFreelistSync: true})
 	if err != nil {
 		t.Fatal(err)
@@ -168,12 +192,14 @@ func TestFindAfterChanges(t *testing.T) {
 		}
 		return list
 	}
+	var h head
+	patched := 0
 	for transaction := range 400 {
 		err := db.Update(func(tx *bbolt.Tx) error {
-			if _, err := tx.CreateBucketIfNotExists(numbersBucket); err != nil {
+			if err := createBuckets(tx); err != nil {
 				return err
 			}
-			table := newTable(tx, x, new(head))
+			table := newTable(tx, x, &h)
 			mostlyGone := r.IntN(6) == 0
 			for range 1 + r.IntN(60) {
 				number := numbers[r.IntN(len(numbers))]
@@ -210,14 +236,30 @@ func TestFindAfterChanges(t *testing.T) {
 					delete(model, number)
 				}
 			}
+			patched = max(patched, len(x.patches.at))
+			if transaction%50 == 49 { // what went elsewhere goes, too
+				if _, more, _, err := table.sweep(time.Time{}, Name{}, time.UnixMilli(1<<40), 1<<20, func(time.Time, Record) (Record, bool) { return nil, false }); err != nil || more {
+					t.Fatalf("sweep: more %t, %v", more, err)
+				}
+				n := 0
+				if err := tx.Bucket(numbersBucket).ForEach(func(_, _ []byte) error { n++; return nil }); err != nil || n != len(model) {
+					t.Errorf("transaction %d: %d records after a sweep, want %d, %v", transaction, n, len(model), err)
+				}
+			}
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+	if (patched > 0) != (beyond < len(numbers)) || h.count != uint64(len(model)) {
+		t.Errorf("%d records were patched at once; %d records, the head says %d", patched, len(model), h.count)
+	}
 	err = db.View(func(tx *bbolt.Tx) error {
 		table, anew := newTable(tx, x, new(head)), newIndex(0)
+		if n, err := anew.patches.load(tx); err != nil || n != h.patches || !maps.Equal(anew.patches.at, x.patches.at) {
+			t.Errorf("%d patches of %d, or others, when they are loaded, %v", n, h.patches, err)
+		}
 		for _, want := range model {
 			for _, ref := range refs(want) {
 				if _, found := table.find(ref); string(found) != string(want) {
@@ -226,9 +268,16 @@ func TestFindAfterChanges(t *testing.T) {
 			}
 			anew.replace(nil, want)
 		}
-		if n := tx.Bucket(numbersBucket).Stats().KeyN; n != len(model) || n == 0 {
-			t.Errorf("%d records, want %d", n, len(model))
+		n, w := 0, anew.patches.walk(tx)
+		for k, v := w.next(); k != nil; k, v = w.next() {
+			if n++; string(model[Record(v).Number()]) != string(v) {
+				t.Errorf("%x is %x", k, v)
+			}
 		}
+		if n != len(model) || n == 0 || w.complete() != nil {
+			t.Errorf("%d records, want %d, %v", n, len(model), w.complete())
+		}
+		x.patches, anew.patches = nil, nil
 		if !reflect.DeepEqual(x, anew) {
 			t.Error("an index that is built anew is another")
 		}

@@ -25,7 +25,7 @@ type List struct {
 const listReads = 10_000
 
 // List gives a client's verifications, those of the numbers that were sent to last first, and of a number the newest first. It sees what is
-// committed and holds up nobody. A number that is sent to while a client turns pages moves to the front: it may be missing from the
+// committed and holds up nobody for long. A number that is sent to while a client turns pages moves to the front: it may be missing from the
 // pages that follow. The error wraps ErrCursor where o.After is none that a List gave.
 func (s *Store) List(ctx context.Context, client string, o ListOptions) (List, error) {
 	record, code, err := parseCursor(o.After)

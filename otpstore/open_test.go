@@ -130,7 +130,7 @@ func TestFilesThatAreNoStore(t *testing.T) {
 	t.Run("newer", func(t *testing.T) {
 		dir := t.TempDir()
 		open(t, dir, policy(), nil).close()
-		if err := otpstore.SetVersion(filepath.Join(dir, otpstore.BoltFile), 4); err != nil {
+		if err := otpstore.SetVersion(filepath.Join(dir, otpstore.BoltFile), otpstore.BoltVersion+1); err != nil {
 			t.Fatal(err)
 		}
 		refuse(t, otpstore.Config{Dir: dir}, otpstore.ErrNewer)

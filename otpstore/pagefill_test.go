@@ -12,6 +12,8 @@ import (
 
 // TestPagesAreFull: what many callers have issued, sent and delivered lies on pages that are not half empty, as bbolt would leave them.
 func TestPagesAreFull(t *testing.T) {
+	PatchBeyond(nearRecords)
+	defer CycleNear(0)
 	policy := DefaultPolicy()
 	s, err := Open(Config{Dir: t.TempDir()}, policy, nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {

@@ -19,6 +19,16 @@ func (n Name) String() string { return hex.EncodeToString(n[:]) }
 // id is the name of a verification as its client knows it.
 func (n Name) id() string { return uuid.UUID(n).String() }
 
+// previous is the name before n in the order of names.
+func (n Name) previous() Name {
+	for i := len(n) - 1; i >= 0; i-- {
+		if n[i]--; n[i] != 0xff {
+			break
+		}
+	}
+	return n
+}
+
 // Time is when the verification with this id was issued, to the millisecond (RFC 9562 §5.7). It has no meaning for other names.
 func (n Name) Time() time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(n[:8]) >> 16)).UTC()

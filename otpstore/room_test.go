@@ -37,6 +37,14 @@ func randomName(rng *rand.Rand) (n Name) {
 func TestExtentIsAnUpperBound(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
+	for _, beyond := range []int{nearRecords, 1, 300} {
+		t.Run(fmt.Sprint(beyond), func(t *testing.T) { extentIsAnUpperBound(t, seed, beyond) })
+	}
+}
+
+func extentIsAnUpperBound(t *testing.T, seed uint64, beyond int) {
+	PatchBeyond(beyond)
+	defer CycleNear(0)
 	for n, sizes := range [][]int{{150, 700}, {150, 900}, {200, 3000}, {100, 12000}, {100, 300, 60000}} {
 		rng := rand.New(rand.NewPCG(seed, uint64(n)))
 		path := filepath.Join(t.TempDir(), boltFile)
@@ -314,7 +322,7 @@ func largeBatch(t *testing.T, records, large int, left int64, whole bool) error 
 	for i, key := range keys {
 		var r Record
 		if err := b.db.View(func(tx *bbolt.Tx) error {
-			r = slices.Clone(Record(tx.Bucket(numbersBucket).Get(key[:])))
+			r = slices.Clone(Record(newTable(tx, b.index, new(head)).current(key[:])))
 			return nil
 		}); err != nil {
 			t.Fatal(err)

@@ -153,14 +153,39 @@ var strategies = []strategy{
 	{"Batch 10 ms", batched(10 * time.Millisecond)},
 }
 
-// A deed is what is done to the records: a code judged wrong, in place, or a code issued for a number that had none. Codes are judged
-// minutes after they were sent, while many records are of codes that have ended: "judge" takes one of the newest 10,000, "judge-any" any.
+// A deed is what is done to the records: a code judged wrong, or issued. Codes are judged minutes after they were sent, while many records are
+// of codes that have ended: "judge" takes one of the newest 10,000, "judge-any" any, and "judge-again" one of up to 100,000 anywhere that were
+// judged before. "issue" takes a number that had no code, "issue-again" any that has one.
 type deed struct {
 	name string
 	do   func(c *crowd, update func(Ref, Step) error) error
 }
 
-const recent = 10_000
+const (
+	recent = 10_000
+	judged = 100_000
+)
+
+// again gives the id of one of the records, spread over all, that are judged before anything is measured.
+func (c *crowd) again(i int) Name { return c.id(i*(c.size/min(judged, c.size)), c.size) }
+
+// judgeOnce judges all of these.
+func (c *crowd) judgeOnce(b *testing.B) {
+	b.Helper()
+	const callers = 256
+	var all sync.WaitGroup
+	for w := range callers {
+		all.Go(func() {
+			for i := w; i < min(judged, c.size); i += callers {
+				if err := c.judge(c.again(i), func(ref Ref, step Step) error { return c.Update(context.Background(), ref, step) }); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
 
 // newest gives the id of the record that was made so many before the last.
 func (c *crowd) newest(before int) Name {
@@ -193,6 +218,20 @@ var deeds = []deed{
 	}},
 	{"judge-any", func(c *crowd, update func(Ref, Step) error) error {
 		return c.judge(c.newest(rand.IntN(c.size)), update)
+	}},
+	{"judge-again", func(c *crowd, update func(Ref, Step) error) error {
+		return c.judge(c.again(rand.IntN(min(judged, c.size))), update)
+	}},
+	{"issue-again", func(c *crowd, update func(Ref, Step) error) error {
+		n, fresh := c.number(c.newest(rand.IntN(c.size))), c.number(c.another())
+		return update(Ref{ByNumber, n.index}, func(_ time.Time, r Record) (Record, bool) {
+			n, found := c.keys.open(r)
+			if !found {
+				return nil, false
+			}
+			n.codes = append(n.codes[:1:1], fresh.codes[0])
+			return c.keys.seal(n), true
+		})
 	}},
 	{"issue", func(c *crowd, update func(Ref, Step) error) error {
 		n := c.number(c.another())
@@ -250,6 +289,7 @@ func BenchmarkDesigns(b *testing.B) {
 					b.Error(err)
 				}
 			})
+			c.judgeOnce(b)
 			crowds = append(crowds, c)
 		}
 	}

@@ -40,6 +40,11 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 	dropped := false
 	now, _ := b.clock.now()
 	err := b.view(func(tx *bbolt.Tx) error {
+		var err error
+		if h.patches, err = b.index.patches.load(tx); err != nil {
+			return err
+		}
+		records := b.index.patches.walk(tx)
 		g, ctx := errgroup.WithContext(ctx)
 		steps, indexing := make(chan *portion), make(chan *portion, 2*runtime.GOMAXPROCS(0))
 		g.Go(func() (err error) {
@@ -47,9 +52,9 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 			defer close(indexing)
 			defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 			defer unreadable(&err)
-			for c, k, v := first(tx); k != nil; {
+			for k, v := records.next(); k != nil; {
 				p := &portion{done: make(chan struct{})}
-				for ; k != nil && len(p.keys) < portionLength; k, v = c.Next() {
+				for ; k != nil && len(p.keys) < portionLength; k, v = records.next() {
 					p.keys, p.records, p.values = append(p.keys, k), append(p.records, read(k, v)), append(p.values, v)
 				}
 				for _, queue := range [...]chan *portion{steps, indexing} {
@@ -60,7 +65,7 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 					}
 				}
 			}
-			return nil
+			return records.complete()
 		})
 		for range runtime.GOMAXPROCS(0) {
 			g.Go(func() (err error) {
@@ -91,8 +96,9 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 	if err != nil {
 		return err
 	}
-	if was := b.head; was.format >= headVersion && (was.count != h.count || was.sum != h.sum && !dropped) {
-		return fmt.Errorf("%w: %d records, %d were written, or some are of another time", ErrCorrupt, h.count, was.count)
+	if was := b.head; was.format >= headVersion && (was.count != h.count || was.patches != h.patches || was.sum != h.sum && !dropped) {
+		return fmt.Errorf("%w: %d records and %d patches, %d and %d were written, or some are of another time",
+			ErrCorrupt, h.count, h.patches, was.count, was.patches)
 	}
 	b.scanned = true
 	b.head.extent.largest = h.extent.largest
@@ -112,6 +118,9 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 		tx, err := b.db.Begin(true)
 		if err != nil {
 			return err
+		}
+		if _, err := tx.CreateBucketIfNotExists(patchesBucket); err != nil {
+			return errors.Join(err, tx.Rollback())
 		}
 		h.extent.begin()
 		t := newTable(tx, b.index, &h)
@@ -152,12 +161,6 @@ func unreadable(err *error) {
 	default:
 		*err = fmt.Errorf("%w: %v", ErrCorrupt, p)
 	}
-}
-
-func first(tx *bbolt.Tx) (c *bbolt.Cursor, key, value []byte) {
-	c = tx.Bucket(numbersBucket).Cursor()
-	key, value = c.First()
-	return c, key, value
 }
 
 func (p *portion) run(now time.Time, step Step) {

@@ -66,15 +66,21 @@ func checkRecords(path string) (records int, err error) {
 		if err != nil {
 			return err
 		}
-		err = tx.Bucket(numbersBucket).ForEach(func(_, value []byte) error {
-			records++
-			sum += xxhash.Sum64(value)
-			return nil
-		})
-		if err == nil && h.format >= headVersion && (h.count != uint64(records) || h.sum != sum) {
-			err = fmt.Errorf("%w: %d records, %d were written, or some are not as they were", ErrCorrupt, records, h.count)
+		p := newPatches()
+		patches, err := p.load(tx)
+		if err != nil {
+			return err
 		}
-		return err
+		w := p.walk(tx)
+		for k, v := w.next(); k != nil; k, v = w.next() {
+			records++
+			sum += xxhash.Sum64(v)
+		}
+		if h.format >= headVersion && (h.count != uint64(records) || h.patches != patches || h.sum != sum) {
+			return fmt.Errorf("%w: %d records and %d patches, %d and %d were written, or some are not as they were",
+				ErrCorrupt, records, patches, h.count, h.patches)
+		}
+		return w.complete()
 	})
 	return records, errors.Join(err, db.Close())
 }

@@ -11,10 +11,11 @@ import (
 
 // A table is the records within one transaction, together with their index.
 type table struct {
-	bucket *bbolt.Bucket
-	index  *index
-	head   *head
-	cursor *bbolt.Cursor // for find: one for all spares most of what bbolt allocates
+	bucket  *bbolt.Bucket
+	patches *bbolt.Bucket // nil: none is made
+	index   *index
+	head    *head
+	cursor  *bbolt.Cursor // for find: one for all spares most of what bbolt allocates
 }
 
 // fillPercent is how full pages are left that are split. Keys come in order, so that nearly all pages stay as they are then, and records
@@ -24,7 +25,16 @@ const fillPercent = 0.85
 func newTable(tx *bbolt.Tx, x *index, h *head) *table {
 	b := tx.Bucket(numbersBucket)
 	b.FillPercent = fillPercent
-	return &table{bucket: b, index: x, head: h, cursor: b.Cursor()}
+	p := tx.Bucket(patchesBucket)
+	if p != nil {
+		p.FillPercent = fillPercent
+	}
+	return &table{bucket: b, patches: p, index: x, head: h, cursor: b.Cursor()}
+}
+
+// current gives what is under key now; nil for nothing.
+func (t *table) current(key []byte) []byte {
+	return t.index.patches.current(t.patches, key, t.bucket.Get(key))
 }
 
 // read gives the record under key, empty but not nil where it is damaged.
@@ -58,7 +68,10 @@ func (t *table) find(ref Ref) (key Name, r Record) {
 // beginning finds it among the keys that begin so.
 func (t *table) beginning(first []byte, ref Ref) (key Name, r Record) {
 	for k, v := t.cursor.Seek(first); bytes.HasPrefix(k, first) && len(k) == len(key); k, v = t.cursor.Next() {
-		found := read(k, v)
+		found := read(k, t.index.patches.current(t.patches, k, v))
+		if found == nil {
+			continue // it went elsewhere
+		}
 		f, ok := found.frame()
 		if ok && f.knows(ref) {
 			return Name(k), found
@@ -97,20 +110,72 @@ func (t *table) choose(now time.Time, refs []Ref, choice Choice) (changed bool, 
 func (t *table) replace(key []byte, old, next Record) error {
 	raw := []byte(old)
 	if old != nil && len(old) == 0 { // damaged, and still counted
-		raw = t.bucket.Get(key)
+		raw = t.current(key)
 	}
 	t.head.replaces(raw, next)
 	t.index.replace(old, next)
 	newest := next.Newest()
-	if old != nil && (len(next) == 0 || !bytes.Equal(newest[:], key)) {
-		if err := t.bucket.Delete(key); err != nil {
+	stays := old != nil && len(next) > 0 && bytes.Equal(newest[:], key)
+	if old != nil && !stays {
+		if err := t.remove(key, len(next) > 0 && !t.index.patches.far(newest)); err != nil {
 			return err
 		}
 	}
-	if len(next) == 0 {
+	switch {
+	case len(next) == 0:
 		return nil
+	case stays && t.far(newest), t.patched(newest): // or it comes back to where it was
+		return t.patch(newest, next)
 	}
 	return t.bucket.Put(newest[:], next)
+}
+
+// remove takes what is under key away. moved says that the record goes on at the end of the tree.
+func (t *table) remove(key []byte, moved bool) error {
+	seq, patched := t.index.patches.of(key)
+	switch {
+	case moved && len(key) == len(Name{}) && (patched || t.far(Name(key))):
+		return t.patch(Name(key), nil)
+	case patched:
+		for seq > 0 {
+			before := binary.BigEndian.Uint64(getPatch(t.patches, seq, key)[1:])
+			if err := t.patches.Delete(patchKey(seq, key)); err != nil {
+				return err
+			}
+			t.head.patches--
+			seq = before
+		}
+		delete(t.index.patches.at, Name(key))
+	}
+	t.head.extent.moved = true
+	return t.bucket.Delete(key)
+}
+
+// patched reports whether what is under key is patched.
+func (t *table) patched(key Name) bool {
+	_, is := t.index.patches.at[key]
+	return is
+}
+
+// far reports whether what is under key is to be patched when it changes.
+func (t *table) far(key Name) bool { return t.patches != nil && t.index.patches.far(key) }
+
+// patch puts r in the place of what is under key; nil says that it went elsewhere.
+func (t *table) patch(key Name, r Record) error {
+	p := t.index.patches
+	t.head.extent.put += entryExtra
+	nth, seq := byte(0), p.at[key]
+	if seq > 0 {
+		old := getPatch(t.patches, seq, key[:])
+		if nth = old[0]; nth == patchesMost || p.last-seq < uint64(p.near) {
+			return t.patches.Put(patchKey(seq, key[:]), slices.Concat(old[:patchHeader], r))
+		}
+	}
+	value := append(binary.BigEndian.AppendUint64([]byte{nth + 1}, seq), r...)
+	p.last++
+	p.at[key] = p.last
+	t.head.patches++
+	return t.patches.Put(patchKey(p.last, key[:]), value)
 }
 
 func (t *table) sweep(now time.Time, after Name, before time.Time, limit int, step Step) (last Name, more, changed bool, err error) {
@@ -125,7 +190,14 @@ func (t *table) sweep(now time.Time, after Name, before time.Time, limit int, st
 		}
 	}
 	for _, key := range keys {
-		old := read(key[:], t.bucket.Get(key[:]))
+		old := read(key[:], t.current(key[:]))
+		if old == nil { // it went elsewhere
+			changed = true
+			if err := t.remove(key[:], false); err != nil {
+				return Name{}, false, false, err
+			}
+			continue
+		}
 		next, did := step(now, old)
 		if !did {
 			continue

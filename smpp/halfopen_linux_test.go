@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"otpgw/smpp"
+	"otpgw/smpp/counterpart"
 	"otpgw/smpp/pdu"
 )
 
@@ -26,27 +26,20 @@ func TestHalfOpenConnectionsAreNoticed(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	for _, tool := range []string{"ip", "tc"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatalf("%s is missing (apt-get install iproute2)", tool)
-			}
-			t.Skipf("%s IS MISSING: half-open connections are NOT tested (apt-get install iproute2)", strings.ToUpper(tool))
-		}
-	}
+	counterpart.Need(t, "iproute2", "ip", "tc")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run", "^TestHalfOpenConnectionsAreNoticed$", "-test.v")
 	cmd.Env = append(os.Environ(), "OTPGW_TEST_NAMESPACE=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGKILL,
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() != 0 { // who is not root is it in a namespace of users
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
 	out, err := cmd.CombinedOutput()
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) {
-		t.Skip("THE KERNEL ALLOWS NO NETWORK NAMESPACE HERE: half-open connections are NOT tested")
+		counterpart.Missing(t, "a kernel that allows a network namespace: half-open connections")
 	}
 	t.Logf("in the namespace:\n%s", out)
 	if err != nil {
