@@ -54,7 +54,7 @@ bench: build ## benchmarks of every package and of the daemon over loopback
 	$(GO) test -run '^$$' -bench . -benchmem -count=1 -timeout 30m ./...
 
 scale: ## the store with many records (LIVE=10000,1000000,10000000 CROWD=1000000 CROWDLOAD=30m)
-	$(GO) test -run '^$$' -bench Designs -benchtime 1x -v -timeout 2h ./otpstore -live $(LIVE)
+	$(GO) test -run '^$$' -bench 'Designs|Layouts' -benchtime 1x -v -timeout 2h ./otpstore -live $(LIVE)
 	$(GO) test -run '^$$' -bench ManyRecords -benchtime 1x -v -timeout 2h ./cmd/otpgw -crowd $(CROWD) -crowd-load $(CROWDLOAD)
 
 soak: build fuzz ## the long forms: kills, power failures and fuzzing (CYCLES=10000 CRASHES=20000 FUZZTIME=5m)

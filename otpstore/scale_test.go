@@ -122,6 +122,19 @@ func newCrowd(tb testing.TB, dir string, l layout, size int) *crowd {
 	return c
 }
 
+// run runs c until the benchmark ends.
+func (c *crowd) run(b *testing.B) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	b.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-ended, c.Close()); err != nil {
+			b.Error(err)
+		}
+	})
+}
+
 // A strategy makes a step durable.
 type strategy struct {
 	name   string
@@ -280,15 +293,7 @@ func BenchmarkDesigns(b *testing.B) {
 			began := time.Now()
 			c := newCrowd(b, b.TempDir(), l, size)
 			b.Logf("%d %s records made in %v", size, l, time.Since(began).Round(time.Millisecond))
-			ctx, cancel := context.WithCancel(context.Background())
-			ended := make(chan error, 1)
-			go func() { ended <- c.Run(ctx) }()
-			b.Cleanup(func() {
-				cancel()
-				if err := errors.Join(<-ended, c.Close()); err != nil {
-					b.Error(err)
-				}
-			})
+			c.run(b)
 			c.judgeOnce(b)
 			crowds = append(crowds, c)
 		}
@@ -344,6 +349,93 @@ func BenchmarkDesigns(b *testing.B) {
 		if c.layout == ordered {
 			b.ReportMetric(float64(c.sweeps(b).Microseconds())/1000, fmt.Sprintf("sweep-ms-%d", c.size))
 		}
+	}
+}
+
+// half removes the older half of all records, so that many pages are free.
+func (c *crowd) half(b *testing.B) {
+	b.Helper()
+	for after, more := (Name{}), true; more; {
+		err := c.db.Update(func(tx *bbolt.Tx) (err error) {
+			h := c.head
+			remove := func(time.Time, Record) (Record, bool) { return nil, true }
+			after, more, _, err = newTable(tx, c.index, &h).sweep(c.Now(), after, c.newest(c.size/2).Time(), 20_000, remove)
+			c.head = h
+			return errors.Join(err, h.put(tx))
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkLayouts issues codes in stores that differ in one thing each, half of whose records were removed: what bbolt does with its list of free pages, and
+// whether a record can be found by entries of the file, under keys that are in no order, in place of the index in memory.
+func BenchmarkLayouts(b *testing.B) {
+	const size, callers = 1_000_000, 64
+	chosen := fileOptions
+	defer func() { fileOptions = chosen }()
+	index := []byte("index")
+	type design struct {
+		name    string
+		options func(*bbolt.Options)
+		entries int // of the file for each code
+	}
+	designs := []design{
+		{"as chosen", func(*bbolt.Options) {}, 0},
+		{"free pages in an array", func(o *bbolt.Options) { o.FreelistType = bbolt.FreelistArrayType }, 0},
+		{"free pages written at each commit", func(o *bbolt.Options) { o.NoFreelistSync = false }, 0},
+		{"two entries of the file for each code", func(*bbolt.Options) {}, 2},
+	}
+	var crowds []*crowd
+	var issued []*atomic.Int64
+	for _, d := range designs {
+		fileOptions = chosen
+		d.options(&fileOptions)
+		c, steps := newCrowd(b, b.TempDir(), ordered, size), new(atomic.Int64)
+		if d.entries > 0 {
+			c.commit = func(tx *bbolt.Tx) error {
+				entries, err := tx.CreateBucketIfNotExists(index)
+				for range steps.Swap(0) * int64(d.entries) {
+					var key Name
+					binary.BigEndian.PutUint64(key[:], rand.Uint64())
+					binary.BigEndian.PutUint64(key[8:], rand.Uint64())
+					err = errors.Join(err, entries.Put(key[:], key[:]))
+				}
+				return errors.Join(err, tx.Commit())
+			}
+			for made := 0; made < size; made += 2000 { // those that are there have theirs
+				steps.Store(2000)
+				if tx, err := c.db.Begin(true); err != nil {
+					b.Fatal(err)
+				} else if err := c.commit(tx); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		c.half(b)
+		c.run(b)
+		crowds, issued = append(crowds, c), append(issued, steps)
+	}
+	only := strategy{"one committer", func(c *crowd, ref Ref, step Step) error {
+		return c.Update(context.Background(), ref, func(now time.Time, r Record) (Record, bool) {
+			issued[slices.Index(crowds, c)].Add(1)
+			return step(now, r)
+		})
+	}}
+	issue := deeds[slices.IndexFunc(deeds, func(d deed) bool { return d.name == "issue" })]
+	rates := make([][]float64, len(designs))
+	for range *rounds {
+		for i, c := range crowds {
+			rates[i] = append(rates[i], c.rate(b, only, issue, callers))
+		}
+	}
+	for i, d := range designs {
+		var against []float64
+		for round := range rates[i] {
+			against = append(against, rates[i][round]/rates[0][round])
+		}
+		b.Logf("%s: %.0f codes a second at %d callers, %.2f times as many as chosen", d.name, median(rates[i]), callers, median(against))
 	}
 }
 
