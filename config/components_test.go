@@ -29,11 +29,14 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 	for name, table := range tables() {
 		for f := range table.Fields() {
 			key := f.Tag.Get("toml")
+			if key == "-" { // set by the program, in no file
+				continue
+			}
 			at := name + "." + key
 			if key == "" || strings.ToLower(key) != key || strings.ContainsAny(key, "-.") {
 				t.Errorf("%v.%s: toml:%q", table, f.Name, key)
 			}
-			if comment := f.Tag.Get("comment"); len(comment) < 10 && key != "-" {
+			if comment := f.Tag.Get("comment"); len(comment) < 10 {
 				t.Errorf("%s has the comment %q", at, comment)
 			}
 			if reload := f.Tag.Get("reload"); reload != "hot" && reload != "restart" {

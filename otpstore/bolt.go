@@ -63,7 +63,7 @@ type Bolt struct {
 // ErrCorrupt where that is the reason.
 func OpenBolt(dir string, reg prometheus.Registerer) (*Bolt, error) {
 	metrics := newBoltMetrics(reg)
-	b, err := openBolt(dir, metrics)
+	b, err := openBolt(dir, metrics, inspectHere)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +71,8 @@ func OpenBolt(dir string, reg prometheus.Registerer) (*Bolt, error) {
 	return b, nil
 }
 
-// openBolt opens the store in dir. A file that it creates takes the place of one that was lost at the given time, if any.
-func openBolt(dir string, metrics *boltMetrics) (*Bolt, error) {
+// openBolt opens the store in dir, once its file was inspected.
+func openBolt(dir string, metrics *boltMetrics, inspect inspection) (*Bolt, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -80,20 +80,20 @@ func openBolt(dir string, metrics *boltMetrics) (*Bolt, error) {
 		return nil, fmt.Errorf("store %s: %w", dir, err)
 	}
 	path := filepath.Join(dir, boltFile)
-	b, err := openFile(path, metrics)
+	b, err := openFile(path, metrics, inspect)
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
 	return b, nil
 }
 
-func openFile(path string, metrics *boltMetrics) (*Bolt, error) {
+func openFile(path string, metrics *boltMetrics, inspect inspection) (*Bolt, error) {
 	if f, err := os.OpenFile(path, os.O_RDWR, 0); err == nil {
 		_ = f.Close() // nothing was written
 	} else if isReadOnly(err) { // before all of it is read
 		return nil, openError(err)
 	}
-	sound, err := checkFile(path)
+	sound, err := inspectFile(path, inspect)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = createFile(path, time.Time{}); err == nil {
 			sound, err = checkFile(path)
@@ -218,8 +218,11 @@ func createFile(path string, lost time.Time) error {
 	return errors.Join(err, syncDir(filepath.Dir(path)))
 }
 
-// checkFile checks the file at path, once no other process has it open.
-func checkFile(path string) (soundness, error) {
+// checkFile checks the file at path in this process, once no other process has it open.
+func checkFile(path string) (soundness, error) { return inspectFile(path, inspectHere) }
+
+// inspectFile has the file at path inspected, once no other process has it open.
+func inspectFile(path string, inspect inspection) (soundness, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return soundness{}, err
@@ -247,7 +250,7 @@ func checkFile(path string) (soundness, error) {
 	if there, err := os.Stat(path); err != nil || !os.SameFile(there, info) { // who had it open put another in its place
 		return soundness{}, ErrInUse
 	}
-	return check(f, info.Size())
+	return inspect(f, info.Size())
 }
 
 const (

@@ -11,6 +11,10 @@ import (
 type Config struct {
 	Dir string `toml:"dir" comment:"Directory of the store, created with mode 0700 where it is missing." reload:"restart"`
 	Key Key    `toml:"key" comment:"Key of the store as file:PATH, cred:NAME or env:NAME: 32 octets raw, as 64 hexadecimal digits or in base64; or several, the newest first, each in a line. Empty: the file otpgw.key in dir, generated at the first start." reload:"restart"`
+
+	// Inspector is a program, and its arguments, that does nothing but [Inspect]: it checks the file before this process opens it. Without one this
+	// process does. No file sets it.
+	Inspector []string `toml:"-"`
 }
 
 // DefaultConfig keeps the store where a system service keeps its state.

@@ -122,7 +122,7 @@ func damage(rng *rand.Rand, file []byte) (string, []byte) {
 }
 
 // TestDamageIsNeverAccepted damages a store in many ways. Whatever the damage, the store opens, twice; no code that was used or locked is right
-// again, no try is given back, and what is lost is told of.
+// again, no try is given back, and what is lost is told of. A process of its own checks every tenth.
 func TestDamageIsNeverAccepted(t *testing.T) {
 	seed := *damages
 	if seed == 0 {
@@ -153,7 +153,16 @@ func TestDamageIsNeverAccepted(t *testing.T) {
 			t.Errorf("round %d, %s: %s", round, what, fmt.Sprintf(format, args...))
 		}
 		reg := prometheus.NewRegistry()
-		s := open(t, dir, policy(), reg)
+		var s *running
+		if round%10 == 0 { // as the daemon does it
+			opened, err := openInspected(t, dir, reg, "inspects")
+			if err != nil {
+				t.Fatalf("round %d, %s: %v", round, what, err)
+			}
+			s = start(t, opened)
+		} else {
+			s = open(t, dir, policy(), reg)
+		}
 		lost := metric(t, reg, "otpgw_store_lost_timestamp_seconds", "") > 0
 		missing := false
 		for _, k := range codes {

@@ -368,7 +368,7 @@ func TestFirstCommitIsMissed(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	older, err := openFile(file, newBoltMetrics(nil))
+	older, err := openFile(file, newBoltMetrics(nil), inspectHere)
 	if err != nil {
 		t.Fatal(err)
 	}

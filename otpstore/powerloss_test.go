@@ -25,6 +25,7 @@ var (
 
 func TestMain(m *testing.M) {
 	losefs.Main()
+	inspecting()
 	flag.Parse()
 	if flag.Lookup("test.bench").Value.String() == "" {
 		otpstore.CycleNear(0)

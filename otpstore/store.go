@@ -65,7 +65,7 @@ func Open(cfg Config, p Policy, reg prometheus.Registerer, log *slog.Logger) (*S
 
 // openFile opens the store's file, sets it aside where it is damaged, and settles what is in it.
 func (s *Store) openFile(cfg Config, disk *boltMetrics) (*Bolt, error) {
-	b, err := s.openBolt(cfg, disk)
+	b, err := s.openBolt(cfg, disk, cfg.inspect(s.log))
 	if !errors.Is(err, ErrCorrupt) {
 		return b, err
 	}
@@ -75,11 +75,11 @@ func (s *Store) openFile(cfg Config, disk *boltMetrics) (*Bolt, error) {
 	}
 	s.log.Error("the store is damaged: set aside, begun anew; codes that were sent are expired, limits are halved for one window each",
 		"aside", aside, "error", err)
-	return s.openBolt(cfg, disk)
+	return s.openBolt(cfg, disk, inspectHere) // of our own making
 }
 
-func (s *Store) openBolt(cfg Config, disk *boltMetrics) (*Bolt, error) {
-	b, err := openBolt(cfg.Dir, disk)
+func (s *Store) openBolt(cfg Config, disk *boltMetrics, inspect inspection) (*Bolt, error) {
+	b, err := openBolt(cfg.Dir, disk, inspect)
 	if err != nil {
 		return nil, err
 	}

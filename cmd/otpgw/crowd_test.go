@@ -104,12 +104,12 @@ func (l *line) add(x, y float64) {
 func (l *line) slope() float64 { return (l.n*l.xy - l.x*l.y) / (l.n*l.xx - l.x*l.x) }
 
 // fillStore has so many codes sent, each to a number of its own, that live for hours.
-func fillStore(b *testing.B, dir string, size int) {
-	b.Helper()
+func fillStore(t testing.TB, dir string, size int) {
+	t.Helper()
 	policy := otpstore.DefaultPolicy()
 	s, err := otpstore.Open(otpstore.Config{Dir: dir}, policy, nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	terms := policy.Terms()
 	terms.TTL = 6 * time.Hour
@@ -126,7 +126,7 @@ func fillStore(b *testing.B, dir string, size int) {
 					err = s.Sent(ctx, i.ID, otpstore.SendResult{SMSC: "smsc-a", MessageIDs: []string{strconv.FormatInt(n, 10)}, SubmittedAt: time.Now()})
 				}
 				if err != nil {
-					b.Error(err)
+					t.Error(err)
 					return
 				}
 			}
@@ -135,10 +135,10 @@ func fillStore(b *testing.B, dir string, size int) {
 	wg.Wait()
 	cancel()
 	if err := <-ended; err != nil {
-		b.Error(err)
+		t.Error(err)
 	}
 	if err := s.Close(); err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 }
 

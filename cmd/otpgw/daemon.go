@@ -111,6 +111,7 @@ func newDaemon(cfg config.Config, log *slog.Logger, level *slog.LevelVar) (_ *da
 	if err = d.listenControl(cfg.Admin.Control); err != nil {
 		return nil, fmt.Errorf("admin.control: %w", err)
 	}
+	cfg.Store.Inspector = inspector()
 	if d.store, err = otpstore.Open(cfg.Store, cfg.OTP, registry, component(log, "otpstore")); err != nil {
 		return nil, err
 	}

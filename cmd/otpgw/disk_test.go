@@ -234,6 +234,12 @@ func (p *plant) fault(call, failure string) {
 // inject has strace change what system calls of the daemon do, each rule as strace has it, until release is called, at the latest when the test ends.
 func (p *plant) inject(rules ...string) (release func()) {
 	p.t.Helper()
+	return p.injectInto(p.proc.Process.Pid, rules...)
+}
+
+// injectInto does that to any process.
+func (p *plant) injectInto(pid int, rules ...string) (release func()) {
+	p.t.Helper()
 	strace, err := exec.LookPath("strace")
 	needs(p.t.(*testing.T), err, "strace")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -243,7 +249,7 @@ func (p *plant) inject(rules ...string) (release func()) {
 		name, _, _ := strings.Cut(rule, ":")
 		calls, args = append(calls, name), append(args, "-e", "inject="+rule)
 	}
-	args = append(args, "-f", "-e", "trace="+strings.Join(calls, ","), "-p", fmt.Sprint(p.proc.Process.Pid))
+	args = append(args, "-f", "-e", "trace="+strings.Join(calls, ","), "-p", fmt.Sprint(pid))
 	cmd := exec.CommandContext(ctx, strace, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it lets go of the daemon first
 	said, err := cmd.StderrPipe()

@@ -34,6 +34,7 @@ const patience = 30 * time.Second
 var program string
 
 func TestMain(m *testing.M) {
+	inspectStore()
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "otpgw-e2e-")
 		if err != nil {
@@ -222,10 +223,11 @@ func (p *plant) start() {
 	p.await("ready", func() bool { return p.probe("/readyz") == http.StatusOK })
 }
 
-// launch starts the process.
-func (p *plant) launch() {
+// launch starts the process, by way of another program where one is named.
+func (p *plant) launch(by ...string) {
 	p.t.Helper()
-	cmd := exec.Command(program, "serve", "--config", p.config)
+	by = append(by, program, "serve", "--config", p.config)
+	cmd := exec.Command(by[0], by[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = p, p, p.dir
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)

@@ -25,6 +25,7 @@ const (
 )
 
 func main() {
+	inspectStore()
 	os.Exit(mainCode())
 }
 

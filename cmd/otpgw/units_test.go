@@ -56,7 +56,7 @@ func TestUnitsAreUnderstood(t *testing.T) {
 	for name, want := range map[string][]string{
 		"otpgw.service": {
 			"ExecStart=" + program + " serve --config " + defaultConfigFile + "\n", "ExecStartPre=" + program + " check-config " + defaultConfigFile + "\n",
-			"ExecReload=" + program + " reload\n", "Type=notify\n", "WatchdogSec=", "StateDirectoryMode=0700\n", "LoadCredential=otpgw:/etc/otpgw/credentials\n",
+			"ExecReload=" + program + " reload\n", "Type=notify\n", "WatchdogSec=", "StateDirectoryMode=0700\n", "OOMPolicy=continue\n", "LoadCredential=otpgw:/etc/otpgw/credentials\n",
 		},
 		"otpgw.socket": {"FileDescriptorName=" + httpSocket + "\n", "Backlog=4096\n", "ListenStream=127.0.0.1:8080\n"},
 	} {
