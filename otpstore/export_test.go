@@ -99,6 +99,14 @@ func (c *contents) put(key, value []byte) error {
 	return c.tx.Bucket(numbersBucket).Put(key, value)
 }
 
+// emptied gives the bucket of the records without any, and there are no patches: what a store had before there were such.
+func (c *contents) emptied() (*bbolt.Bucket, error) {
+	if err := errors.Join(c.tx.DeleteBucket(numbersBucket), c.tx.DeleteBucket(patchesBucket)); err != nil {
+		return nil, err
+	}
+	return c.tx.CreateBucket(numbersBucket)
+}
+
 // Values gives every record in the closed file.
 func Values(path string) (values [][]byte, err error) {
 	err = with(path, func(c *contents) error {
@@ -327,10 +335,7 @@ func MakeOlder(path string, key Key) error {
 	}
 	return with(path, func(c *contents) error {
 		meta := c.tx.Bucket(metaBucket)
-		if err := errors.Join(c.tx.DeleteBucket(numbersBucket), c.tx.DeleteBucket(patchesBucket)); err != nil {
-			return err
-		}
-		b, err := c.tx.CreateBucket(numbersBucket)
+		b, err := c.emptied()
 		if err != nil {
 			return err
 		}
@@ -354,10 +359,7 @@ func MakeOlder(path string, key Key) error {
 // MakeUnpatched makes the store in the closed file one of format 3, as the version before wrote it.
 func MakeUnpatched(path string) error {
 	return with(path, func(c *contents) error {
-		if err := errors.Join(c.tx.DeleteBucket(numbersBucket), c.tx.DeleteBucket(patchesBucket)); err != nil {
-			return err
-		}
-		b, err := c.tx.CreateBucket(numbersBucket)
+		b, err := c.emptied()
 		if err != nil {
 			return err
 		}
