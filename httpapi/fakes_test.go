@@ -39,7 +39,10 @@ type codes struct {
 	lookup  func(ctx context.Context, id string) (otpstore.Verification, error)
 	cancel  func(ctx context.Context, client, id string) (bool, error)
 	list    func(ctx context.Context, client string, o otpstore.ListOptions) (otpstore.List, error)
+	skew    time.Duration // by so much the system's clock is ahead
 }
+
+func (c *codes) Now() time.Time { return time.Now().Add(-c.skew) }
 
 func (c *codes) Issue(ctx context.Context, r otpstore.Request) (otpstore.Issued, error) {
 	return c.issue(ctx, r)

@@ -82,8 +82,8 @@ func (s *Server) sendTo(ctx context.Context, x *exchange, number, template strin
 	s.trace.Add(x.id, time.Time{}, "accepted", fmt.Sprintf("%s  quota %d/%d in %s", x.name, issued.Used, terms.SendLimit, span(terms.SendWindow)))
 	message.Ref = issued.ID
 	message.Text = render(template, issued.Code)
-	message.Validity = time.Until(issued.ExpiresAt)
-	sending, cancel := context.WithDeadline(ctx, issued.ExpiresAt) // nothing is submitted after its code has expired
+	message.Validity = issued.ExpiresAt.Sub(s.codes.Now())
+	sending, cancel := context.WithTimeout(ctx, message.Validity) // nothing is submitted after its code has expired
 	defer cancel()
 	accepted, err := s.sender.Send(sending, message)
 	if err := s.record(ctx, x, accepted, err); err != nil {

@@ -63,6 +63,37 @@ func TestSendCode(t *testing.T) {
 	})
 }
 
+// The system's clock is off from the store's, which does not follow it: a code is sent all the same, and for as long as it lives.
+func TestCodesLiveByTheClockOfTheStore(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, 49 * time.Minute, 10 * 365 * 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			sent := false
+			p := newPlant(t, sided, func(p *plant) {
+				p.codes.skew = skew
+				p.codes.issue = func(context.Context, otpstore.Request) (otpstore.Issued, error) {
+					return otpstore.Issued{ID: authID, Code: theCode, ExpiresAt: p.codes.Now().Add(10 * time.Second)}, nil
+				}
+				p.codes.lookup = func(context.Context, string) (otpstore.Verification, error) {
+					return otpstore.Verification{ID: authID, Client: "acme", State: "live", ExpiresAt: p.codes.Now().Add(10 * time.Second)}, nil
+				}
+				p.sender.send = func(ctx context.Context, m smpp.Message) (smpp.Accepted, error) {
+					sent = true
+					if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) != 10*time.Second || m.Validity != 10*time.Second || ctx.Err() != nil {
+						t.Errorf("system's clock ahead by %v: deadline in %v, validity %v, %v", skew, time.Until(deadline), m.Validity, ctx.Err())
+					}
+					return smpp.Accepted{SMSC: "smsc-a", MessageIDs: []string{"1"}}, nil
+				}
+			})
+			if a := p.do(request(sendPath, sendBody, "Authorization", "Bearer sender")); a.status != http.StatusOK || !sent {
+				t.Errorf("system's clock ahead by %v: %d %s", skew, a.status, a.body)
+			}
+			if a := p.ask("GET", sidePath+"/"+authID); !strings.Contains(a.body, `"secondsLeft":10}`) {
+				t.Errorf("system's clock ahead by %v: %d %s", skew, a.status, a.body)
+			}
+		})
+	}
+}
+
 func TestValidateCode(t *testing.T) {
 	p := newPlant(t, func(p *plant) {
 		p.codes.verify = func(_ context.Context, client, id, code string) error {

@@ -37,6 +37,7 @@ type Codes interface {
 	Lookup(ctx context.Context, id string) (otpstore.Verification, error)
 	Cancel(ctx context.Context, client, id string) (changed bool, err error)
 	List(ctx context.Context, client string, o otpstore.ListOptions) (otpstore.List, error)
+	Now() time.Time // of the clock by which codes live; the system's may be off from it
 }
 
 // Sender is what the handlers need of *smpp.Pool.

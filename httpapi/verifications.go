@@ -69,10 +69,10 @@ func given(t time.Time) *time.Time {
 	return &t
 }
 
-// Describe is v in JSON as the side API tells it, for callbacks: without the number, even masked.
-func Describe(v otpstore.Verification) ([]byte, error) {
+// Describe is v in JSON as the side API tells it, for callbacks: without the number, even masked. now is by the store's clock.
+func Describe(v otpstore.Verification, now time.Time) ([]byte, error) {
 	v.Masked = ""
-	return json.Marshal(describe(v, time.Now()))
+	return json.Marshal(describe(v, now))
 }
 
 // readVerification tells of one verification.
@@ -88,7 +88,7 @@ func (s *Server) readVerification(ctx context.Context, x *exchange) error {
 		return unknownID // as if there were none
 	}
 	x.id = v.ID
-	x.reply, err = json.Marshal(describe(v, time.Now()))
+	x.reply, err = json.Marshal(describe(v, s.codes.Now()))
 	return err
 }
 
@@ -129,7 +129,7 @@ func (s *Server) listVerifications(ctx context.Context, x *exchange) error {
 		return fmt.Errorf("list: %w", err)
 	}
 	p := page{Verifications: []verification{}, Next: list.Next}
-	now := time.Now()
+	now := s.codes.Now()
 	for _, v := range list.Verifications {
 		p.Verifications = append(p.Verifications, describe(v, now))
 	}

@@ -53,7 +53,7 @@ func TestReadAVerification(t *testing.T) {
 	if a := p.ask("GET", sidePath+"/"+authID); a.status != 200 || a.body != want {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if told, err := httpapi.Describe(v); err != nil || string(told) != strings.Replace(want, `"phoneNumber":"+34*******01",`, "", 1) {
+	if told, err := httpapi.Describe(v, time.Now()); err != nil || string(told) != strings.Replace(want, `"phoneNumber":"+34*******01",`, "", 1) {
 		t.Errorf("callback: %s, %v", told, err)
 	}
 	v.State, v.ExpiresAt, v.FinishedAt, v.Receipt, v.ReceiptError, v.DeliveredAt = "live", time.Now().Add(100*time.Second), time.Time{}, "", "", time.Time{}

@@ -71,7 +71,7 @@ func (o owed) Describe(ctx context.Context, e callbacks.Event) (data []byte, at 
 	if err != nil {
 		return nil, at, false, err
 	}
-	data, err = httpapi.Describe(v)
+	data, err = httpapi.Describe(v, o.store.Now())
 	return data, o.wall(stored(e), at), true, err
 }
 
