@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -141,5 +142,19 @@ func TestReadOnlyWithoutAKey(t *testing.T) {
 	defer disk.remount(0)
 	if _, err := Open(Config{Dir: disk.dir}, DefaultPolicy(), nil, slog.New(slog.DiscardHandler)); !errors.Is(err, syscall.EROFS) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A file system that failed may give EROFS to who writes, and say that it is not read-only. A start that would write nothing finds it out, so that it
+// waits, and the first commit does not end it.
+func TestStartFindsOutWhatCannotBeWritten(t *testing.T) {
+	b, err := OpenBolt(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	b.room.allocate = func(*os.File, int64, int64) error { return syscall.EROFS }
+	if err := b.Scan(t.Context(), keep); !isReadOnly(err) {
+		t.Errorf("the start goes on: %v", err)
 	}
 }

@@ -23,11 +23,12 @@ const (
 // write. Where there are none left, records that would come into being are refused and the reserve serves the rest. One goroutine at a time
 // may call prepare; the rest is safe for concurrent use.
 type room struct {
-	file  *os.File            // the store, besides bbolt
-	fixed func(*os.File) bool // readOnly, replaced by tests
-	end   int64               // up to here the file has its blocks
-	tried time.Time
-	state atomic.Int32 // a roomState
+	file     *os.File                                 // the store, besides bbolt
+	fixed    func(*os.File) bool                      // readOnly, replaced by tests
+	allocate func(f *os.File, at, octets int64) error // replaced by tests
+	end      int64                                    // up to here the file has its blocks
+	tried    time.Time
+	state    atomic.Int32 // a roomState
 }
 
 type roomState int32
@@ -44,7 +45,7 @@ func openRoom(path string, used int64) (*room, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &room{file: f, fixed: readOnly, end: used}, nil
+	return &room{file: f, fixed: readOnly, allocate: allocate, end: used}, nil
 }
 
 // writable gives ErrReadOnly where the file system is read-only. It is asked anew each time: one that is writable again is so at once.
@@ -103,7 +104,7 @@ func (r *room) covers(used, spare, need int64) (bool, error) {
 func (r *room) extend(used, ahead int64) error {
 	for step := int64(roomAhead); step >= roomStep && r.end < used+ahead; {
 		at := max(r.end, used)
-		err := allocate(r.file, at, step)
+		err := r.allocate(r.file, at, step)
 		switch {
 		case err == nil:
 			r.end = at + step

@@ -104,7 +104,8 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 	b.head.extent.largest = h.extent.largest
 	b.metrics.records.Set(float64(h.count))
 	if len(changes) == 0 && h.format == boltVersion && !h.closed && !b.restored { // else one of the heads has to say that it is open, before the other one changes
-		return nil
+		_, err := b.prepare(headMost * b.page) // a file system that failed may be read-only without saying so: it is asked for space
+		return err
 	}
 	h.format, h.clock, h.closed = boltVersion, now, false
 	for first := true; first || len(changes) > 0; first = false { // each as large as there is room for: a start that was cut off goes on with the next
