@@ -9,6 +9,7 @@ RACE        := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race,)
 FUZZTIME    ?= 5m
 CYCLES      ?= 10000
 CRASHES     ?= 20000
+CUTS        ?= 200
 LIVE        ?= 10000,1000000,10000000
 CROWD       ?= 1000000
 CROWDLOAD   ?= 30m
@@ -16,7 +17,7 @@ CROWDLOAD   ?= 30m
 # The date of every file that is given away.
 EPOCH       := $(shell git log -1 --format=%ct 2>/dev/null || echo 1)
 
-.PHONY: help build demo check test packages dist bench scale soak fuzz clean
+.PHONY: help build demo check test packages dist bench scale guest soak fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -57,7 +58,10 @@ scale: ## the store with many records (LIVE=10000,1000000,10000000 CROWD=1000000
 	$(GO) test -run '^$$' -bench 'Designs|Layouts' -benchtime 1x -v -timeout 2h ./otpstore -live $(LIVE)
 	$(GO) test -run '^$$' -bench ManyRecords -benchtime 1x -v -timeout 2h ./cmd/otpgw -crowd $(CROWD) -crowd-load $(CROWDLOAD)
 
-soak: build fuzz ## the long forms: kills, power failures and fuzzing (CYCLES=10000 CRASHES=20000 FUZZTIME=5m)
+guest: ## the package in a virtual machine: systemd, clock, disk, power cuts (CUTS=200)
+	$(GO) test -count=1 -timeout 4h -run 'TestGuest' -v ./cmd/otpgw -guest -cuts $(CUTS)
+
+soak: build fuzz guest ## the long forms: kills, power failures and fuzzing (CYCLES=10000 CRASHES=20000 CUTS=200 FUZZTIME=5m)
 	$(GO) test -count=1 -timeout 4h -run 'TestKill|TestParallel|TestDrain|TestRestarts|TestReloads' ./cmd/otpgw -cycles $(CYCLES) -kill-within 4h -restarts 20
 	$(GO) test -count=1 -timeout 4h -run 'TestPowerLoss|TestHistories|TestThousandGuesses' -v ./otpstore -crashes $(CRASHES) -histories $(CRASHES) -repeats $(CRASHES)
 	$(GO) test -count=1 -timeout 1h -run 'TestOutage|TestReceiptFlood' -v ./cmd/otpgw -outage 2m -receipts 50000

@@ -43,16 +43,21 @@ type toll struct {
 // store: every code that was answered with 200 must still validate unless a newer one replaced it, which it must; no counted try may be
 // forgotten, no code may work twice and no send limit may reopen. Every message has its receipt meanwhile.
 func TestKillLosesNothing(t *testing.T) {
-	const workers = 8
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d, %d cycles", seed, *cycles)
 	p := newPlant(t, otp("max_attempts", fmt.Sprint(killTries)), otp("send_limit", fmt.Sprint(killSends)), otp("ttl", `"10m"`),
 		func(c *plantConfig) { c.level = "warn"; c.sim.KeepMessages = 1 << 20 })
+	p.losesNothing(t, *cycles, *killWithin, p.kill, p.start)
+}
+
+// losesNothing has the daemon killed and started again under load, so many times or until that time is over, and goes through the books each time.
+func (p *plant) losesNothing(t *testing.T, cycles int, within time.Duration, kill, start func()) {
+	const workers = 8
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d, %d cycles", seed, cycles)
 	var next atomic.Int64 // number that has had no code yet
 	var sum toll
 	began, done := time.Now(), 0
-	for cycle := range *cycles {
-		if cycle >= 50 && time.Since(began) > *killWithin {
+	for cycle := range cycles {
+		if cycle >= 50 && time.Since(began) > within {
 			break
 		}
 		done++
@@ -82,10 +87,10 @@ func TestKillLosesNothing(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, uint64(cycle)))
 		enough := sum.answers.Load() + 1 + rng.Int64N(50)
 		p.await("load", func() bool { return sum.answers.Load() >= enough })
-		p.kill()
+		kill()
 		close(stop)
 		wg.Wait()
-		p.start()
+		start()
 
 		queue := make(chan int, len(all))
 		for k := range all {
