@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"otpgw/config"
 )
 
 func TestLogNeverBlocks(t *testing.T) {
@@ -70,5 +72,15 @@ func TestJournalPriorities(t *testing.T) {
 		if want := []string{"<3>{", "<4>{", "<6>{", "<7>{"}[i]; !strings.HasPrefix(line, want) || !strings.Contains(line, `"component":"x"`) {
 			t.Errorf("%s, want %s", line, want)
 		}
+	}
+}
+
+// A warning that is in no one line of a file names none.
+func TestWarningsNameTheirLine(t *testing.T) {
+	var b bytes.Buffer
+	warn(slog.New(slog.NewTextHandler(&b, nil)), []config.Problem{{File: "f", Line: 3, Key: "a", Message: "m"}, {File: "f", Key: "b", Message: "m"}})
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	if len(lines) != 2 || !strings.HasSuffix(lines[0], "key=a problem=m file=f line=3") || !strings.HasSuffix(lines[1], "key=b problem=m file=f") {
+		t.Errorf("%q", lines)
 	}
 }

@@ -93,6 +93,10 @@ func (d *daemon) reloadFrom(path string) (admin.Reloaded, error) {
 // warn logs what is valid in a configuration and still looks like a mistake.
 func warn(log *slog.Logger, problems []config.Problem) {
 	for _, p := range problems {
-		log.Warn("configuration", "key", p.Key, "problem", p.Message, "file", p.File, "line", p.Line)
+		attrs := []any{"key", p.Key, "problem", p.Message, "file", p.File}
+		if p.Line > 0 {
+			attrs = append(attrs, "line", p.Line)
+		}
+		log.Warn("configuration", attrs...)
 	}
 }
