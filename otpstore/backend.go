@@ -79,10 +79,11 @@ type Backend interface {
 	Sweep(ctx context.Context, after Name, before time.Time, limit int, step Step) (last Name, more bool, err error)
 
 	// Page calls visit with committed records, from that whose newest id is from, or with the zero name from the newest, towards the
-	// oldest, until visit gives false or limit records were read; it says whether there are more that were not read. It holds up the
-	// other methods for the reading of some records at most, not for visit; a record that changes meanwhile is seen once, as it was or as it
-	// is, or not at all. r is valid during the call only.
-	Page(ctx context.Context, from Name, limit int, visit func(r Record) bool) (more bool, err error)
+	// oldest, until visit gives false or limit records were read; it gives the newest id of the last, and whether there are more that were not
+	// read. What is left there of a record that has a newer id now counts as one, and is not visited. It holds up the other methods for the
+	// reading of some records at most, not for visit; a record that changes meanwhile is seen once, as it was or as it is, or not at all.
+	// r is valid during the call only.
+	Page(ctx context.Context, from Name, limit int, visit func(r Record) bool) (last Name, more bool, err error)
 
 	// Now is the backend's clock, in UTC, to the microsecond. It never goes back, not even over a restart, and never runs slower
 	// than time does.

@@ -19,7 +19,8 @@ import (
 // backupKey marks a backup, beside the head.
 var backupKey = []byte("backup")
 
-// Backup writes the file of the store to w as it is at one moment. It holds up nobody, but the file keeps all that is removed meanwhile.
+// Backup writes the file of the store to w as it is at one moment. The file keeps all that is removed meanwhile, and where it grows past a multiple
+// of 1 GiB, commits wait for the end; else it holds up nobody.
 func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 	b, ok := s.bolt()
 	if !ok {

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,5 +130,39 @@ func TestBackupIsWholeOrNotThere(t *testing.T) {
 		t.Errorf("it was changed: %q, %v", mine, err)
 	}
 	s.send("+3462") // the store goes on
+	s.close()
+}
+
+// A stalled reader takes nothing more from some point on, until it is released.
+type stalled struct {
+	begun, release chan struct{}
+	once           sync.Once
+}
+
+func (s *stalled) Write(p []byte) (int, error) {
+	s.once.Do(func() { close(s.begun) })
+	<-s.release
+	return len(p), nil
+}
+
+// Who takes a backup slowly holds up no commit, though the file grows meanwhile.
+func TestBackupHoldsUpNobody(t *testing.T) {
+	s := open(t, memory(t), policy(), nil)
+	reader := &stalled{begun: make(chan struct{}), release: make(chan struct{})}
+	saved := make(chan error, 1)
+	go func() { saved <- s.Backup(t.Context(), reader) }()
+	<-reader.begun
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for n := range 2000 {
+		if _, err := s.IssueFor(ctx, client, fmt.Sprintf("+34%07d", n)); err != nil {
+			t.Errorf("code %d: %v", n, err)
+			break
+		}
+	}
+	close(reader.release)
+	if err := <-saved; err != nil {
+		t.Error(err)
+	}
 	s.close()
 }

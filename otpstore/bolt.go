@@ -163,6 +163,8 @@ var fileOptions = bbolt.Options{
 	Timeout:        lockWait,
 	NoFreelistSync: true,
 	FreelistType:   bbolt.FreelistMapType,
+
+	InitialMmapSize: 1 << 30, // octets of addresses: a commit for which they are too few waits for all who read, and a backup may take long
 }
 
 // freshSuffix ends the name of a file that is being made.
@@ -394,26 +396,27 @@ const (
 )
 
 // Page implements [Backend].
-func (b *Bolt) Page(ctx context.Context, from Name, limit int, visit func(r Record) bool) (more bool, err error) {
+func (b *Bolt) Page(ctx context.Context, from Name, limit int, visit func(r Record) bool) (last Name, more bool, err error) {
+	last = from
 	inclusive, reads := true, pageReads
 	for more = true; more && limit > 0; inclusive = false {
 		if err := ctx.Err(); err != nil {
-			return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return Name{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		n := min(limit, reads)
 		limit -= n
 		reads = min(2*reads, mostReads)
 		var records []Record
-		if records, from, more, err = b.readBack(from, inclusive, n); err != nil {
-			return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		if records, last, more, err = b.readBack(last, inclusive, n); err != nil {
+			return Name{}, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		for _, r := range records {
 			if !visit(r) {
-				return false, nil
+				return r.Newest(), false, nil
 			}
 		}
 	}
-	return more, nil
+	return last, more, nil
 }
 
 // readBack reads n records at most, and gives the key of the last.
@@ -421,6 +424,9 @@ func (b *Bolt) readBack(from Name, inclusive bool, n int) (records []Record, las
 	patches := b.index.patches
 	patches.mu.RLock()
 	defer patches.mu.RUnlock()
+	if patches.astray {
+		return nil, from, false, errors.New("an earlier write failed")
+	}
 	last = from
 	err = b.view(func(tx *bbolt.Tx) error {
 		c, patched := tx.Bucket(numbersBucket).Cursor(), tx.Bucket(patchesBucket)
@@ -660,8 +666,10 @@ func (b *Bolt) transact(jobs []*job) (ran int, err error) {
 			err = fmt.Errorf("%w: %v", ErrCorrupt, p)
 		}
 	}()
-	b.index.patches.mu.Lock()
-	defer b.index.patches.mu.Unlock()
+	patches := b.index.patches
+	patches.mu.Lock()
+	defer patches.mu.Unlock()
+	patches.astray = true
 	start := time.Now()
 	tx, err := b.db.Begin(true)
 	if err != nil {
@@ -687,11 +695,13 @@ func (b *Bolt) transact(jobs []*job) (ran int, err error) {
 		}
 	}
 	if !changed {
+		patches.astray = false
 		return ran, tx.Rollback()
 	}
 	if err := b.write(tx, h); err != nil {
 		return 0, err
 	}
+	patches.astray = false
 	b.metrics.commit.Observe(time.Since(start).Seconds())
 	b.metrics.batch.Observe(float64(ran))
 	return ran, nil

@@ -111,7 +111,7 @@ func ownerOf(t *testing.T, path string) [2]uint32 {
 }
 
 func TestCompactKeepsEverything(t *testing.T) {
-	codes, files := fill(t, 200)
+	codes, files, _ := fill(t, 200)
 	dir := memory(t)
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {

@@ -36,36 +36,70 @@ func memory(t *testing.T) string {
 // A known code is what its client knows of it.
 type known struct {
 	otpstore.Issued
-	used, locked bool
+	used, locked bool // or replaced, as if it was used
 	tries        int
 }
 
-// fill makes a store with so many numbers, whose codes stand where codes may stand, and gives its files.
-func fill(t *testing.T, numbers int) (codes []known, files map[string][]byte) {
+// fill makes a store with so many numbers, whose codes stand where codes may stand, and gives its files, and what its file was like before. Most
+// of what changed is patched, and some records went on.
+func fill(t *testing.T, numbers int) (codes []known, files map[string][]byte, before [][]byte) {
 	t.Helper()
+	otpstore.PatchBeyond(8)
+	defer otpstore.CycleNear(uint64(numbers))
 	dir := memory(t)
 	s := open(t, dir, policy(), nil)
-	for n := range numbers {
-		k := known{Issued: s.send(fmt.Sprintf("+346%06d", n))}
-		switch n % 4 {
-		case 0:
-			s.verify(k.Issued, k.Code, nil)
-			k.used = true
-		case 1:
-			k.tries = policy().MaxAttempts - 1
-			for range k.tries {
-				s.verify(k.Issued, wrong(k.Issued), otpstore.ErrWrongCode)
-			}
-		case 2:
-			for range policy().MaxAttempts - 1 {
-				s.verify(k.Issued, wrong(k.Issued), otpstore.ErrWrongCode)
-			}
-			s.verify(k.Issued, wrong(k.Issued), otpstore.ErrFailed)
-			k.locked = true
+	number := func(n int) string { return fmt.Sprintf("+346%06d", n) }
+	keep := func() {
+		t.Helper()
+		content, err := os.ReadFile(filepath.Join(dir, otpstore.BoltFile))
+		if err != nil {
+			t.Fatal(err)
 		}
-		codes = append(codes, k)
+		before = append(before, bytes.Clone(content[:min(len(content), 1<<20)])) // behind it nothing was written
+	}
+	for n := range numbers {
+		codes = append(codes, known{Issued: s.send(number(n))})
+	}
+	keep()
+	for n := 4; n < numbers; n += 8 {
+		codes[n].used = true // replaced
+		codes = append(codes, known{Issued: s.send(number(n))})
+		if n%40 == 4 {
+			keep()
+		}
+	}
+	for try := range policy().MaxAttempts {
+		for n := range numbers {
+			switch k := &codes[n]; n % 4 {
+			case 0:
+				if try == 0 && !k.used {
+					s.verify(k.Issued, k.Code, nil)
+					k.used = true
+				}
+			case 1:
+				if k.tries < policy().MaxAttempts-1 {
+					s.verify(k.Issued, wrong(k.Issued), otpstore.ErrWrongCode)
+					k.tries++
+				}
+			case 2:
+				if k.locked = try == policy().MaxAttempts-1; k.locked {
+					s.verify(k.Issued, wrong(k.Issued), otpstore.ErrFailed)
+				} else {
+					s.verify(k.Issued, wrong(k.Issued), otpstore.ErrWrongCode)
+				}
+			}
+			if n%25 == 0 {
+				keep()
+			}
+		}
 	}
 	s.close()
+	if records, patches := entries(t, dir); records <= numbers || patches < numbers/2 {
+		t.Errorf("%d entries, %d patches of %d numbers", records, patches, numbers)
+	}
+	if err := otpstore.Trim(filepath.Join(dir, otpstore.BoltFile)); err != nil {
+		t.Fatal(err)
+	}
 	files = map[string][]byte{}
 	for _, name := range []string{otpstore.BoltFile, otpstore.KeyFile} {
 		content, err := os.ReadFile(filepath.Join(dir, name))
@@ -74,19 +108,19 @@ func fill(t *testing.T, numbers int) (codes []known, files map[string][]byte) {
 		}
 		files[name] = content
 	}
-	return codes, files
+	return codes, files, before
 }
 
 const page = 4096
 
 // damage changes a file in one of the ways in which disks and people do.
-func damage(rng *rand.Rand, file []byte) (string, []byte) {
+func damage(rng *rand.Rand, file []byte, before [][]byte) (string, []byte) {
 	file = bytes.Clone(file)
 	pages := len(file) / page
 	at := rng.IntN(len(file))
 	this, other := rng.IntN(pages)*page, rng.IntN(pages)*page
 	flip := func(at int) { file[at] ^= 1 << rng.IntN(8) }
-	switch rng.IntN(10) {
+	switch rng.IntN(12) {
 	case 0, 1:
 		flip(at)
 		return fmt.Sprintf("bit at %d", at), file
@@ -114,6 +148,10 @@ func damage(rng *rand.Rand, file []byte) (string, []byte) {
 			file[at+i] = byte(rng.Uint32())
 		}
 		return fmt.Sprintf("noise at %d", at), file
+	case 9, 10: // a write never came to the disk
+		old := before[rng.IntN(len(before))]
+		copy(file[this:this+page], old[min(this, len(old)):])
+		return fmt.Sprintf("page of an earlier time at %d", this), file
 	}
 	for range 20 {
 		flip(rng.IntN(len(file)))
@@ -129,16 +167,16 @@ func TestDamageIsNeverAccepted(t *testing.T) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("-damages %d", seed)
-	codes, files := fill(t, 200)
+	codes, files, before := fill(t, 200)
 	filled := time.Now()
 	anew, dropped := 0, 0
 	for round := range *mutations {
 		if time.Since(filled) > time.Minute { // codes that are live must not come to their end
-			codes, files = fill(t, 200)
+			codes, files, before = fill(t, 200)
 			filled = time.Now()
 		}
 		rng := rand.New(rand.NewPCG(seed, uint64(round)))
-		what, file := damage(rng, files[otpstore.BoltFile])
+		what, file := damage(rng, files[otpstore.BoltFile], before)
 		if len(file) == 0 || bytes.Equal(file, files[otpstore.BoltFile]) {
 			continue
 		}

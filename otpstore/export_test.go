@@ -287,6 +287,12 @@ func CheckFile(path string) error {
 	return err
 }
 
+// Trim cuts the closed file at path off behind the pages that are in use.
+func Trim(path string) error {
+	sound, err := checkFile(path)
+	return errors.Join(err, os.Truncate(path, sound.used))
+}
+
 // ReadAll reads and writes all that bbolt finds in the file at path.
 func ReadAll(path string) error {
 	db, err := openDB(path)

@@ -13,7 +13,7 @@ type extent struct {
 const (
 	leafKeys   = 4       // bbolt splits no page of so many entries, however large it gets
 	entryExtra = 64      // octets of an entry besides the record: its key, and what leads to it
-	nodesMost  = 40      // pages that one record can have on its ways, to where it and its patches were and to where it will be
+	nodesMost  = 64      // pages that one record can have on its ways, to where it and its patches were, to what is cleared, and to where it will be
 	headMost   = 2       // pages that a commit of nothing but a head writes
 	headNodes  = 8       // pages of the head and the ways to it
 	sweptNodes = 12      // pages of one of many that are removed in order: shared with others, but for the ways to its patches

@@ -115,9 +115,9 @@ func (s *Store) Untold(ctx context.Context, from string, limit int, visit func(E
 	if from != "" {
 		limit++ // the record that the page before ended with is the first that is read
 	}
-	now, last, stopped := s.backend.Now(), start, Name{}
-	more, err := s.backend.Page(ctx, start, limit, func(r Record) bool {
-		if last = r.Newest(); !r.owing() || last == start && again == (Name{}) {
+	now, stopped := s.backend.Now(), Name{}
+	last, more, err := s.backend.Page(ctx, start, limit, func(r Record) bool {
+		if !r.owing() || r.Newest() == start && again == (Name{}) {
 			return true
 		}
 		n, ok := s.keys.open(r)

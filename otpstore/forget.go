@@ -63,11 +63,14 @@ func keep(time.Time, Record) (Record, bool) { return nil, false }
 // Forget erases what is known of a number, +E.164 as codes were issued for, durably, whichever key of the ring it was named by: a code that is live
 // ends, its id is not known from then on, and its client is told nothing more of it. What limits further codes stays, as if nothing was forgotten.
 // Where nothing is known, or all is forgotten already, nothing changes. Pages of the file that are free, and receipts that wait for their message,
-// are not touched. Where it says what was forgotten beside an error, that is so.
+// are not touched.
 func (s *Store) Forget(ctx context.Context, number string) (Forgotten, error) {
 	var refs []Ref
 	for _, name := range s.keys.numbers(number) {
 		refs = append(refs, Ref{ByNumber, name})
+	}
+	if err := s.clearLeft(ctx, refs); err != nil {
+		return Forgotten{}, fmt.Errorf("forget: %w", err)
 	}
 	p := *s.policy.Load()
 	var erased []code
@@ -102,10 +105,28 @@ func (s *Store) Forget(ctx context.Context, number string) (Forgotten, error) {
 		}
 	}
 	s.metrics.codes.WithLabelValues("forgotten").Add(float64(done.Live))
-	for _, c := range erased { // what a backend keeps of a record that went elsewhere until it is swept
-		if _, _, err := s.backend.Sweep(ctx, c.id.previous(), at.Add(day), 1, keep); err != nil {
-			return done, fmt.Errorf("forget: done, but copies are left until they are swept: %w", err)
+	return done, nil
+}
+
+// clearLeft removes what a backend keeps of records that went on until it is swept. It lies under the ids of their codes, so it is done while they
+// are known: what forgets them may be cut off.
+func (s *Store) clearLeft(ctx context.Context, refs []Ref) error {
+	var ids []Name
+	var at time.Time
+	err := s.backend.Choose(ctx, refs, func(now time.Time, records []Record) (int, Record, bool) {
+		ids, at = nil, now
+		for _, r := range records {
+			ids = slices.AppendSeq(ids, r.IDs())
+		}
+		return 0, nil, false
+	})
+	if err != nil { // the step may still run: nothing that it writes is read
+		return err
+	}
+	for _, id := range ids {
+		if _, _, err := s.backend.Sweep(ctx, id.previous(), at.Add(day), 1, keep); err != nil {
+			return err
 		}
 	}
-	return done, nil
+	return nil
 }

@@ -335,3 +335,104 @@ func TestFindHandsOverDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestDamagedChainIsFoundOut: what a patch says of the others of its record may be damaged while the store runs. What comes of that ends at once, or
+// the next start finds it, or the record is as it was changed.
+func TestDamagedChainIsFoundOut(t *testing.T) {
+	PatchBeyond(1)
+	defer CycleNear(0)
+	const last = 5 // patch of the record
+	for name, damage := range map[string]func(header []byte){
+		"cut off":     func(h []byte) { clear(h[1:]) },
+		"in a circle": func(h []byte) { binary.BigEndian.PutUint64(h[1:], last) },
+		"of another":  func(h []byte) { binary.BigEndian.PutUint64(h[1:], last-1) },
+		"of none":     func(h []byte) { h[1] = 0x80 },
+		"number 0":    func(h []byte) { h[0] = 0 },
+		"number 1":    func(h []byte) { h[0] = 1 },
+		"number 255":  func(h []byte) { h[0] = 255 },
+	} {
+		for _, removed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, removed %t", name, removed), func(t *testing.T) {
+				found, err := damagedChain(t, damage, removed)
+				if (found == nil) != removed && err == nil {
+					t.Errorf("the record is %x", found)
+				}
+				t.Log(err)
+			})
+		}
+	}
+}
+
+// damagedChain has the header of the last of three patches damaged, changes their record again or removes it, and gives what a start then finds.
+func damagedChain(t *testing.T, damage func(header []byte), removed bool) (found Record, err error) {
+	db, err := bbolt.Open(filepath.Join(t.TempDir(), "chain.db"), 0o600, &bbolt.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	x, h := newIndex(0), new(head)
+	var records [3]Record
+	changes := 0
+	put := func(table *table, n int) {
+		t.Helper()
+		var key Name
+		key[0] = byte(1 + n)
+		changes++
+		next := sized(uint64(n), key, changes)
+		if err := table.replace(key[:], records[n], next); err != nil {
+			t.Fatal(err)
+		}
+		records[n] = next
+	}
+	if err := db.Update(func(tx *bbolt.Tx) error {
+		if err := createBuckets(tx); err != nil {
+			return err
+		}
+		table := newTable(tx, x, h)
+		for _, n := range [...]int{0, 1, 2, 0, 1, 0, 1, 0} {
+			put(table, n)
+		}
+		seq, key := x.patches.at[records[0].Newest()], keyOf(records[0])
+		patch := bytes.Clone(getPatch(table.patches, seq, key))
+		damage(patch[:patchHeader])
+		return table.patches.Put(patchKey(seq, key), patch)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
+			}
+		}()
+		err = db.Update(func(tx *bbolt.Tx) error {
+			table := newTable(tx, x, h)
+			if removed {
+				return table.replace(keyOf(records[0]), records[0], nil)
+			}
+			put(table, 1) // so that the next one is another patch
+			put(table, 0)
+			return nil
+		})
+	}()
+	if err != nil {
+		return nil, err
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		p := newPatches()
+		if _, err := p.load(tx); err != nil {
+			return err
+		}
+		w := p.walk(tx)
+		for k, v := w.next(); k != nil; k, v = w.next() {
+			if bytes.Equal(k, keyOf(records[0])) {
+				found = bytes.Clone(v)
+			}
+		}
+		return w.complete()
+	})
+	if !removed && err == nil && !bytes.Equal(found, records[0]) {
+		t.Errorf("%x is believed again", found)
+	}
+	return found, err
+}

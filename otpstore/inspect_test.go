@@ -183,11 +183,11 @@ func TestInspectorsThatCannotBeStarted(t *testing.T) {
 
 // The process says what this one would have found, word for word.
 func TestInspectorsFindTheSame(t *testing.T) {
-	_, files := fill(t, 50)
+	_, files, before := fill(t, 50)
 	path := filepath.Join(memory(t), otpstore.BoltFile)
 	corrupt := 0
 	for n := range uint64(30) {
-		what, file := damage(rand.New(rand.NewPCG(n, 1)), files[otpstore.BoltFile])
+		what, file := damage(rand.New(rand.NewPCG(n, 1)), files[otpstore.BoltFile], before)
 		if err := os.WriteFile(path, file, 0o600); err != nil {
 			t.Fatal(err)
 		}

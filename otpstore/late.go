@@ -75,7 +75,7 @@ func (l *lateBolt) Sweep(ctx context.Context, after Name, before time.Time, limi
 	return l.is().Sweep(ctx, after, before, limit, step)
 }
 
-func (l *lateBolt) Page(ctx context.Context, from Name, limit int, visit func(r Record) bool) (bool, error) {
+func (l *lateBolt) Page(ctx context.Context, from Name, limit int, visit func(r Record) bool) (Name, bool, error) {
 	return l.is().Page(ctx, from, limit, visit)
 }
 
@@ -93,8 +93,8 @@ func (refusing) Ready() error                                       { return Err
 func (refusing) Trouble() []string                                  { return []string{readOnlyTrouble} }
 func (refusing) Run(context.Context) error                          { return ErrReadOnly }
 func (refusing) Close() error                                       { return nil }
-func (refusing) Page(context.Context, Name, int, func(Record) bool) (bool, error) {
-	return false, ErrReadOnly
+func (refusing) Page(context.Context, Name, int, func(Record) bool) (Name, bool, error) {
+	return Name{}, false, ErrReadOnly
 }
 
 func (refusing) Sweep(context.Context, Name, time.Time, int, Step) (Name, bool, error) {

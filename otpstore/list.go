@@ -34,7 +34,7 @@ func (s *Store) List(ctx context.Context, client string, o ListOptions) (List, e
 	}
 	var out List
 	now, seen := s.backend.Now(), record // seen is the last record of which all was seen
-	more, err := s.backend.Page(ctx, record, listReads, func(r Record) bool {
+	read, more, err := s.backend.Page(ctx, record, listReads, func(r Record) bool {
 		n, ok := s.keys.open(r)
 		if !ok {
 			s.reportDamage(now, r)
@@ -64,7 +64,7 @@ func (s *Store) List(ctx context.Context, client string, o ListOptions) (List, e
 		return List{}, fmt.Errorf("list: %w", err)
 	}
 	if more && out.Next == "" {
-		out.Next = cursor(seen, Name{})
+		out.Next = cursor(read, Name{})
 	}
 	return out, nil
 }

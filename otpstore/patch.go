@@ -30,13 +30,16 @@ var patchesBucket = []byte("patches")
 
 // patches say which records are patched, 25 octets and what a map leaves free for each. They are changed by whoever owns the index.
 type patches struct {
-	mu sync.RWMutex    // held from before a transaction is begun: by who writes until it is committed, by others until they have what they read
-	at map[Name]uint64 // sequence number of the last patch, by the record's key
+	mu     sync.RWMutex    // held from before a transaction is begun: by who writes until it is committed, by others until they have what they read
+	at     map[Name]uint64 // sequence number of the last patch, by the record's key
+	astray bool            // at is not of what is in the file: a commit is under way, or one failed
 
 	last   uint64 // sequence number
 	near   int
 	passed int    // records that came after the last mark
 	marks  []Name // keys of records, so many apart; before the first all is far from the end
+
+	largest int // octets of one of those that were loaded
 }
 
 func newPatches() *patches { return &patches{at: map[Name]uint64{}, near: near()} }
@@ -73,6 +76,7 @@ func (p *patches) load(tx *bbolt.Tx) (count uint64, err error) {
 			return fmt.Errorf("%w: a patch of %d and %d octets", ErrCorrupt, len(k), len(v))
 		}
 		count++
+		p.largest = max(p.largest, len(v)-patchHeader)
 		seq, key, nth, before := binary.BigEndian.Uint64(k), Name(k[8:]), v[0], binary.BigEndian.Uint64(v[1:])
 		if seq < 1 || seq > math.MaxInt64 || p.at[key] != before || nth < 1 || nth > patchesMost || (nth == 1) != (before == 0) {
 			return fmt.Errorf("%w: a patch is not the one that follows", ErrCorrupt)
@@ -124,11 +128,12 @@ type walk struct {
 	bucket  *bbolt.Bucket // of the patches
 	cursor  *bbolt.Cursor
 	begun   bool
-	met     int // patches
+	met     int // patched records
+	largest int // octets of a record, patched ones and patches among them
 }
 
 func (p *patches) walk(tx *bbolt.Tx) *walk {
-	return &walk{patches: p, bucket: tx.Bucket(patchesBucket), cursor: tx.Bucket(numbersBucket).Cursor()}
+	return &walk{patches: p, bucket: tx.Bucket(patchesBucket), cursor: tx.Bucket(numbersBucket).Cursor(), largest: p.largest}
 }
 
 // next gives the next record; a nil key behind the last.
@@ -138,6 +143,7 @@ func (w *walk) next() (key, value []byte) {
 		w.begun, move = true, w.cursor.First
 	}
 	for key, value = move(); key != nil; key, value = w.cursor.Next() {
+		w.largest = max(w.largest, len(value))
 		if _, patched := w.patches.of(key); patched {
 			w.met++
 			value = w.patches.current(w.bucket, key, value)
@@ -152,7 +158,7 @@ func (w *walk) next() (key, value []byte) {
 // complete says, after the last, whether each patch is one of a record that is there.
 func (w *walk) complete() error {
 	if n := len(w.patches.at); n != w.met {
-		return fmt.Errorf("%w: %d patches are of no record", ErrCorrupt, n-w.met)
+		return fmt.Errorf("%w: patches of %d records are of none that is there", ErrCorrupt, n-w.met)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package otpstore_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -248,7 +249,7 @@ func TestFormatWithoutPatches(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, otpstore.BoltFile)
 	s := open(t, dir, policy(), nil)
-	guessed, used := s.send("+3461"), s.send("+3462")
+	flying, guessed, used := s.issue("+3460"), s.send("+3461"), s.send("+3462") // the first start settles it
 	s.send("+3463")
 	s.verify(guessed, wrong(guessed), otpstore.ErrWrongCode)
 	s.verify(used, used.Code, nil)
@@ -260,7 +261,7 @@ func TestFormatWithoutPatches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if records, err := otpstore.Check(dir); err != nil || records != 3 {
+	if records, err := otpstore.Check(dir); err != nil || records != 4 {
 		t.Errorf("%d records, %v", records, err)
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
@@ -277,10 +278,56 @@ func TestFormatWithoutPatches(t *testing.T) {
 	s = open(t, dir, policy(), nil)
 	s.verify(guessed, wrong(guessed), otpstore.ErrFailed)
 	s.verify(used, used.Code, otpstore.ErrExpired)
+	s.verify(flying, flying.Code, otpstore.ErrNotFound)
+	if v := s.lookup(flying); v.State != "unknown" {
+		t.Errorf("what was on its way is %s", v.State)
+	}
 	s.close()
-	if records, patches := entries(t, dir); records != 3 || patches != 1 {
+	if records, patches := entries(t, dir); records != 4 || patches != 2 {
 		t.Errorf("%d entries, %d patches", records, patches)
 	}
+}
+
+// Where a commit failed, what is patched is not known any more: a list is refused, and not made of what may not be in the file.
+func TestListAfterAFailedCommit(t *testing.T) {
+	patching(t, 1)
+	bolt, err := otpstore.OpenBolt(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &breakable{Backend: bolt, fails: func() { otpstore.BreakCommits(bolt, false) }}
+	st, err := otpstore.New(b, make(otpstore.Key, 32), policy(), nil, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, st)
+	guessed := s.send("+3461")
+	s.send("+3462")
+	b.broken = true
+	s.verify(guessed, wrong(guessed), otpstore.ErrUnavailable)
+	if _, err := s.List(t.Context(), client, otpstore.ListOptions{Limit: 10}); !errors.Is(err, otpstore.ErrUnavailable) || errors.Is(err, otpstore.ErrCorrupt) {
+		t.Errorf("the list gives %v", err)
+	}
+	if err := s.stop(); !errors.Is(err, otpstore.ErrDisk) {
+		t.Errorf("Run gives %v", err)
+	}
+}
+
+// A breakable backend has commits fail from within a step, in the goroutine that commits.
+type breakable struct {
+	otpstore.Backend
+	fails  func()
+	broken bool
+}
+
+func (b *breakable) Update(ctx context.Context, ref otpstore.Ref, step otpstore.Step) error {
+	broken := b.broken
+	return b.Backend.Update(ctx, ref, func(now time.Time, r otpstore.Record) (otpstore.Record, bool) {
+		if broken {
+			b.fails()
+		}
+		return step(now, r)
+	})
 }
 
 // A list says of every code what was answered before it was asked for, though patches come and go meanwhile.

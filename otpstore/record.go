@@ -161,6 +161,12 @@ func (f frame) knows(ref Ref) bool {
 	return false
 }
 
+// has reports whether r has a code with that id.
+func (r Record) has(id []byte) bool {
+	f, _ := r.frame()
+	return len(id) == len(Name{}) && f.knows(Ref{ByID, Name(id)})
+}
+
 func each(names []byte) iter.Seq[Name] {
 	return func(yield func(Name) bool) {
 		for ; len(names) > 0; names = names[16:] {

@@ -20,7 +20,6 @@ type portion struct {
 	records []Record
 	values  [][]byte // as they lie there
 	sum     uint64   // of the hashes of values
-	largest int64    // octets of one of values
 	next    []Record // nil where nothing changed
 	changed []bool
 	done    chan struct{} // closed when next and changed are filled in
@@ -45,6 +44,7 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 			return err
 		}
 		records := b.index.patches.walk(tx)
+		defer func() { h.extent.largest = int64(records.largest) }()
 		g, ctx := errgroup.WithContext(ctx)
 		steps, indexing := make(chan *portion), make(chan *portion, 2*runtime.GOMAXPROCS(0))
 		g.Go(func() (err error) {
@@ -81,7 +81,6 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 			<-p.done
 			h.count += uint64(len(p.values))
 			h.sum += p.sum
-			h.extent.largest = max(h.extent.largest, p.largest)
 			for i, changed := range p.changed {
 				if changed {
 					dropped = dropped || len(p.next[i]) == 0
@@ -169,7 +168,6 @@ func (p *portion) run(now time.Time, step Step) {
 	p.next, p.changed = make([]Record, len(p.records)), make([]bool, len(p.records))
 	for i, r := range p.records {
 		p.sum += xxhash.Sum64(p.values[i])
-		p.largest = max(p.largest, int64(len(p.values[i])))
 		p.next[i], p.changed[i] = step(now, r)
 	}
 }

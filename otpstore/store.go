@@ -324,7 +324,7 @@ func (s *Store) Trouble() []string {
 // Seals counts the records by the key that they are sealed with; those of formats that name none are under the zero id. It reads every record.
 func (s *Store) Seals(ctx context.Context) (map[KeyID]int, error) {
 	held := map[KeyID]int{}
-	_, err := s.backend.Page(ctx, Name{}, math.MaxInt, func(r Record) bool {
+	_, _, err := s.backend.Page(ctx, Name{}, math.MaxInt, func(r Record) bool {
 		id, _, _ := r.key()
 		held[id]++
 		return true

@@ -117,9 +117,12 @@ func (t *table) replace(key []byte, old, next Record) error {
 	newest := next.Newest()
 	stays := old != nil && len(next) > 0 && bytes.Equal(newest[:], key)
 	if old != nil && !stays {
-		if err := t.remove(key, len(next) > 0 && !t.index.patches.far(newest)); err != nil {
+		if err := t.remove(key, next.has(key) && !t.index.patches.far(newest)); err != nil {
 			return err
 		}
+	}
+	if err := t.clear(old, next); err != nil {
+		return err
 	}
 	switch {
 	case len(next) == 0:
@@ -149,6 +152,17 @@ func (t *table) remove(key []byte, moved bool) error {
 	}
 	t.head.extent.moved = true
 	return t.bucket.Delete(key)
+}
+
+// clear removes what is left under the id of a code that old has and next has not: of one at most, for there is room for no more. The rest is swept.
+func (t *table) clear(old, next Record) error {
+	was, _ := old.frame()
+	for id := range each(was.older()) {
+		if t.patched(id) && !next.has(id[:]) {
+			return t.remove(id[:], false)
+		}
+	}
+	return nil
 }
 
 // patched reports whether what is under key is patched.
