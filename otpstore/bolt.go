@@ -55,6 +55,7 @@ type Bolt struct {
 	covers func(used, spare, need int64) (bool, error) // room.covers, replaced by its tests
 
 	restored  bool       // the file was a backup when it was opened
+	doubtful  bool       // a record in it is not as it was written, so that others may be of an earlier time
 	compacted Compaction // by the opening
 	bulky     error      // why it was not, though the file is much larger than what is live
 }
@@ -145,10 +146,10 @@ func openFile(path string, metrics *boltMetrics, inspect inspection) (*Bolt, err
 	b.index = newIndex(int(min(b.head.count, uint64(b.used/leastRecord))))
 	b.covers = b.room.covers
 	b.clock = newTimekeeper(b.head.clock)
-	if b.restored {
-		b.head.lost, _ = b.clock.now()
-	}
 	b.lost = b.head.lost
+	if b.restored {
+		b.lose()
+	}
 	if sound.fellBack {
 		metrics.fellBack.Set(1)
 		if !b.head.closed { // else both held the same records
@@ -156,6 +157,12 @@ func openFile(path string, metrics *boltMetrics, inspect inspection) (*Bolt, err
 		}
 	}
 	return b, nil
+}
+
+// lose takes it that some of what was known is lost, now.
+func (b *Bolt) lose() {
+	b.head.lost, _ = b.clock.now()
+	b.lost = b.head.lost
 }
 
 // fileOptions are those of every file that is written to.

@@ -196,6 +196,15 @@ func FlipPatch(path string) error {
 	})
 }
 
+// RevertPatchAndFlip does what RevertPatch does, and changes a bit of the newest record.
+func RevertPatchAndFlip(path string) error {
+	return errors.Join(RevertPatch(path), with(path, func(c *contents) error {
+		last := len(c.keys) - 1
+		c.values[last][len(c.values[last])/2] ^= 1
+		return c.put(c.keys[last], c.values[last])
+	}))
+}
+
 // FlipPatched changes a bit of what a patch covers.
 func FlipPatched(path string) error {
 	return lastPatch(path, func(c *contents, _ *bbolt.Bucket, key, _ []byte) error {

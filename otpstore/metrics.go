@@ -54,7 +54,7 @@ func newMetrics(reg prometheus.Registerer, waiting func() int) metrics {
 		}),
 		begun: f.NewGauge(prometheus.GaugeOpts{
 			Name: "otpgw_store_lost_timestamp_seconds",
-			Help: "When the store was found damaged, set aside and begun anew; 0 where it never was.",
+			Help: "When something was lost: the store was found damaged, or a backup took its place; 0 where it never was.",
 		}),
 		swept: f.NewCounter(prometheus.CounterOpts{
 			Name: "otpgw_store_swept_records_total",

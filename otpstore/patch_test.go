@@ -198,6 +198,7 @@ func TestDamagedPatches(t *testing.T) {
 		"followed":                {otpstore.DoublePatch, true, false},
 		"out of its chain":        {otpstore.UnchainPatch, true, false},
 		"a bit has changed":       {otpstore.FlipPatch, false, true},
+		"earlier, and another":    {otpstore.RevertPatchAndFlip, false, true},
 		"a bit of what it covers": {otpstore.FlipPatched, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -205,6 +206,7 @@ func TestDamagedPatches(t *testing.T) {
 			s := open(t, dir, policy(), nil)
 			guessed := s.send("+3461")
 			other := s.send("+3462")
+			time.Sleep(2 * time.Millisecond) // ids of one are in no order, and this one is to be the last
 			s.send("+3463")
 			for range policy().MaxAttempts - 1 {
 				s.verify(guessed, wrong(guessed), otpstore.ErrWrongCode)

@@ -27,22 +27,35 @@ type portion struct {
 
 const portionLength = 512
 
-// Scan implements [Backend]. It builds the index on the way: one goroutine reads, some run the step, and this one indexes.
+// Scan implements [Backend]. It builds the index on the way: one goroutine reads, some run the step, and this one indexes. Where records are not those that
+// were written, and a damaged one may be the reason, others may have been set back with it: that is a loss from which codes and limits do not recover.
 func (b *Bolt) Scan(ctx context.Context, step Step) error {
 	type change struct {
 		key  []byte
 		next Record
 	}
 	var changes []change
-	h := b.head
-	h.count, h.sum = 0, 0
-	dropped := false
-	now, _ := b.clock.now()
-	err := b.view(func(tx *bbolt.Tx) error {
-		var err error
-		if h.patches, err = b.index.patches.load(tx); err != nil {
+	var patches uint64
+	err := b.view(func(tx *bbolt.Tx) (err error) {
+		defer unreadable(&err)
+		if patches, err = b.index.patches.load(tx); err != nil || b.head.format < headVersion {
 			return err
 		}
+		_, sum := sumRecords(b.index.patches.walk(tx))
+		b.doubtful = sum != b.head.sum
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if b.doubtful {
+		b.lose()
+	}
+	h := b.head
+	h.count, h.sum, h.patches = 0, 0, patches
+	dropped := false
+	now, _ := b.clock.now()
+	err = b.view(func(tx *bbolt.Tx) error {
 		records := b.index.patches.walk(tx)
 		defer func() { h.extent.largest = int64(records.largest) }()
 		g, ctx := errgroup.WithContext(ctx)
@@ -95,14 +108,14 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 	if err != nil {
 		return err
 	}
-	if was := b.head; was.format >= headVersion && (was.count != h.count || was.patches != h.patches || was.sum != h.sum && !dropped) {
+	if was := b.head; was.format >= headVersion && (was.count != h.count || was.patches != h.patches || b.doubtful && !dropped) {
 		return fmt.Errorf("%w: %d records and %d patches, %d and %d were written, or some are of another time",
 			ErrCorrupt, h.count, h.patches, was.count, was.patches)
 	}
 	b.scanned = true
 	b.head.extent.largest = h.extent.largest
 	b.metrics.records.Set(float64(h.count))
-	if len(changes) == 0 && h.format == boltVersion && !h.closed && !b.restored { // else one of the heads has to say that it is open, before the other one changes
+	if len(changes) == 0 && h.format == boltVersion && !h.closed && !b.restored && !b.doubtful { // else one of the heads has to say that it is open, before the other one changes
 		_, err := b.prepare(headMost * b.page) // a file system that failed may be read-only without saying so: it is asked for space
 		return err
 	}
@@ -138,6 +151,15 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 		}
 	}
 	return nil
+}
+
+// sumRecords counts what is left of a walk, and adds up its hashes.
+func sumRecords(w *walk) (count int, sum uint64) {
+	for k, v := w.next(); k != nil; k, v = w.next() {
+		count++
+		sum += xxhash.Sum64(v)
+	}
+	return count, sum
 }
 
 // settle commits what a scan did in tx.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/cespare/xxhash/v2"
 	"go.etcd.io/bbolt"
 )
 
@@ -60,7 +59,6 @@ func checkRecords(path string) (records int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	var sum uint64
 	err = db.View(func(tx *bbolt.Tx) error {
 		h, err := readHead(tx)
 		if err != nil {
@@ -72,10 +70,8 @@ func checkRecords(path string) (records int, err error) {
 			return err
 		}
 		w := p.walk(tx)
-		for k, v := w.next(); k != nil; k, v = w.next() {
-			records++
-			sum += xxhash.Sum64(v)
-		}
+		var sum uint64
+		records, sum = sumRecords(w)
 		if h.format >= headVersion && (h.count != uint64(records) || h.patches != patches || h.sum != sum) {
 			return fmt.Errorf("%w: %d records and %d patches, %d and %d were written, or some are not as they were",
 				ErrCorrupt, records, patches, h.count, h.patches)

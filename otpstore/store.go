@@ -90,6 +90,9 @@ func (s *Store) openBolt(cfg Config, disk *boltMetrics, inspect inspection) (*Bo
 		return nil, errors.Join(fmt.Errorf("store %s: %w", cfg.Dir, err), b.Close())
 	}
 	disk.of.Store(b)
+	if b.doubtful {
+		s.log.Error("records of the store were damaged, and others may be of an earlier time: codes that were sent are expired, limits are halved for one window each")
+	}
 	switch c := b.compacted; {
 	case c.After > 0:
 		s.log.Info("store compacted", "before_mib", c.Before>>20, "after_mib", c.After>>20)
@@ -150,13 +153,15 @@ func (s *Store) adopt(b Backend) error {
 	if holder != s.keys.ids()[0] {
 		return ErrWrongKey
 	}
-	if lost := b.Lost(); !lost.IsZero() {
-		s.lost.Store(&lost)
-		s.metrics.begun.Set(float64(lost.Unix()))
-	}
 	s.budgets.reset() // what an attempt before this one counted
 	if err := s.settle(b); err != nil {
 		return fmt.Errorf("read records: %w", err)
+	}
+	if lost := b.Lost(); !lost.IsZero() {
+		if lost.After(s.lostAt()) { // else it is a record that was dropped
+			s.lost.Store(&lost)
+		}
+		s.metrics.begun.Set(float64(lost.Unix()))
 	}
 	return nil
 }
@@ -164,7 +169,6 @@ func (s *Store) adopt(b Backend) error {
 // settle reads every record of b once, and settles the codes that nobody settled.
 func (s *Store) settle(b Backend) error {
 	var codes atomic.Int64
-	lost := b.Lost()
 	step := s.rule(func(now time.Time, n number) (number, bool) {
 		for _, c := range n.codes {
 			if c.state == pending {
@@ -172,7 +176,7 @@ func (s *Store) settle(b Backend) error {
 			}
 		}
 		n, changed := recovered(now, n)
-		n, ended := outdated(now, lost, n)
+		n, ended := outdated(now, b.Lost(), n) // which a scan may have found out
 		return n, changed || ended
 	})
 	err := b.Scan(context.Background(), func(now time.Time, r Record) (Record, bool) {
@@ -184,7 +188,7 @@ func (s *Store) settle(b Backend) error {
 				}
 			}
 		}
-		if ok && content.settled() && now.Sub(lost) >= leapMost { // until then a code that was lost may be live
+		if ok && content.settled() && now.Sub(b.Lost()) >= leapMost { // until then a code that was lost may be live
 			return nil, false
 		}
 		return step(now, r)
@@ -315,7 +319,7 @@ func (s *Store) lostAt() time.Time {
 func (s *Store) Trouble() []string {
 	list := s.backend.Trouble()
 	if lost := s.backend.Lost(); s.backend.Now().Sub(lost) < max(day, s.policy.Load().memory()) {
-		list = append(list, fmt.Sprintf("begun anew at %s, for what was there was damaged or a backup took its place: earlier codes are expired, limits are halved for one window each",
+		list = append(list, fmt.Sprintf("something was lost at %s, for the file was damaged or a backup took its place: earlier codes are expired, limits are halved for one window each",
 			lost.UTC().Format(time.RFC3339)))
 	}
 	return list
