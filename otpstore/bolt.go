@@ -174,6 +174,8 @@ var fileOptions = bbolt.Options{
 	InitialMmapSize: 1 << 30, // octets of addresses: a commit for which they are too few waits for all who read, and a backup may take long
 }
 
+const growth = 1 << 20 // octets by which the file is made longer at a time; behind them it is synced once more
+
 // freshSuffix ends the name of a file that is being made.
 const freshSuffix = ".new"
 
@@ -198,6 +200,7 @@ func openDB(path string) (*bbolt.DB, error) {
 	if there, err := os.Stat(path); err != nil || !os.SameFile(there, opened) {
 		return nil, errors.Join(ErrInUse, db.Close())
 	}
+	db.AllocSize = growth
 	return db, nil
 }
 

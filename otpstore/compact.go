@@ -114,6 +114,7 @@ func copyLive(db *bbolt.DB, path string) error {
 	if err != nil {
 		return err
 	}
+	to.AllocSize = growth
 	err = db.View(func(from *bbolt.Tx) error { return copyRecords(to, from) })
 	if err == nil { // one more commit: the head before the last is of all, too
 		err = to.Update(func(tx *bbolt.Tx) error {

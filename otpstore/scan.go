@@ -18,8 +18,6 @@ import (
 type portion struct {
 	keys    [][]byte
 	records []Record
-	values  [][]byte // as they lie there
-	sum     uint64   // of the hashes of values
 	next    []Record // nil where nothing changed
 	changed []bool
 	done    chan struct{} // closed when next and changed are filled in
@@ -27,33 +25,30 @@ type portion struct {
 
 const portionLength = 512
 
-// Scan implements [Backend]. It builds the index on the way: one goroutine reads, some run the step, and this one indexes. Where records are not those that
-// were written, and a damaged one may be the reason, others may have been set back with it: that is a loss from which codes and limits do not recover.
+// Scan implements [Backend]. It builds the index on the way: one goroutine reads, some run the step, and this one indexes. Before that it adds up what is
+// there: where that is not what was written, and a damaged record may be the reason, others may have been set back with it, which counts as a loss.
 func (b *Bolt) Scan(ctx context.Context, step Step) error {
 	type change struct {
 		key  []byte
 		next Record
 	}
 	var changes []change
-	var patches uint64
+	h, dropped := b.head, false
 	err := b.view(func(tx *bbolt.Tx) (err error) {
 		defer unreadable(&err)
-		if patches, err = b.index.patches.load(tx); err != nil || b.head.format < headVersion {
-			return err
+		if h.patches, err = b.index.patches.load(tx); err == nil {
+			h.count, h.sum = sumRecords(b.index.patches.walk(tx))
 		}
-		_, sum := sumRecords(b.index.patches.walk(tx))
-		b.doubtful = sum != b.head.sum
-		return nil
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	if b.doubtful {
+	if b.head.format >= headVersion && h.sum != b.head.sum {
+		b.doubtful = true
 		b.lose()
+		h.lost = b.lost
 	}
-	h := b.head
-	h.count, h.sum, h.patches = 0, 0, patches
-	dropped := false
 	now, _ := b.clock.now()
 	err = b.view(func(tx *bbolt.Tx) error {
 		records := b.index.patches.walk(tx)
@@ -68,7 +63,7 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 			for k, v := records.next(); k != nil; {
 				p := &portion{done: make(chan struct{})}
 				for ; k != nil && len(p.keys) < portionLength; k, v = records.next() {
-					p.keys, p.records, p.values = append(p.keys, k), append(p.records, read(k, v)), append(p.values, v)
+					p.keys, p.records = append(p.keys, k), append(p.records, read(k, v))
 				}
 				for _, queue := range [...]chan *portion{steps, indexing} {
 					select {
@@ -92,8 +87,6 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 		}
 		for p := range indexing {
 			<-p.done
-			h.count += uint64(len(p.values))
-			h.sum += p.sum
 			for i, changed := range p.changed {
 				if changed {
 					dropped = dropped || len(p.next[i]) == 0
@@ -154,7 +147,7 @@ func (b *Bolt) Scan(ctx context.Context, step Step) error {
 }
 
 // sumRecords counts what is left of a walk, and adds up its hashes.
-func sumRecords(w *walk) (count int, sum uint64) {
+func sumRecords(w *walk) (count, sum uint64) {
 	for k, v := w.next(); k != nil; k, v = w.next() {
 		count++
 		sum += xxhash.Sum64(v)
@@ -189,7 +182,6 @@ func (p *portion) run(now time.Time, step Step) {
 	defer close(p.done)
 	p.next, p.changed = make([]Record, len(p.records)), make([]bool, len(p.records))
 	for i, r := range p.records {
-		p.sum += xxhash.Sum64(p.values[i])
 		p.next[i], p.changed[i] = step(now, r)
 	}
 }

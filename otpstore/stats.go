@@ -70,9 +70,9 @@ func checkRecords(path string) (records int, err error) {
 			return err
 		}
 		w := p.walk(tx)
-		var sum uint64
-		records, sum = sumRecords(w)
-		if h.format >= headVersion && (h.count != uint64(records) || h.patches != patches || h.sum != sum) {
+		count, sum := sumRecords(w)
+		records = int(count)
+		if h.format >= headVersion && (h.count != count || h.patches != patches || h.sum != sum) {
 			return fmt.Errorf("%w: %d records and %d patches, %d and %d were written, or some are not as they were",
 				ErrCorrupt, records, patches, h.count, h.patches)
 		}
