@@ -69,6 +69,24 @@ func (p *plant) onTmpfs(size, free int) (data string) {
 	return data
 }
 
+// servesFull sees that the daemon, whose disk is full, refuses codes and judges those that were sent: 9 times a wrong one, and then the right one.
+func (p *plant) servesFull(right, code, guessed, wrong string) {
+	p.t.Helper()
+	for n := range 20 {
+		if a := p.post("/send-code", sendBody(number(10+n)), nil); a.status != 503 || a.header.Get("Retry-After") == "" {
+			p.t.Fatalf("send-code on a full disk: %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
+		}
+	}
+	for range 9 {
+		if a := p.validate(guessed, wrong); a.code != prefixAPI+"INVALID_OTP" {
+			p.t.Errorf("a wrong code on a full disk: %d %s", a.status, a.body)
+		}
+	}
+	if a := p.validate(right, code); a.status != 204 {
+		p.t.Errorf("the right code on a full disk: %d %s", a.status, a.body)
+	}
+}
+
 func TestFullDisk(t *testing.T) {
 	p := newPlant(t, otp("max_attempts", "10"), otp("max_failures", "100"))
 	right, code := p.send(number(1))
@@ -76,19 +94,7 @@ func TestFullDisk(t *testing.T) {
 	p.stop()
 	data := p.onTmpfs(16, 5)
 	p.start()
-	for n := range 20 {
-		if a := p.post("/send-code", sendBody(number(10+n)), nil); a.status != 503 || a.header.Get("Retry-After") == "" {
-			t.Fatalf("send-code on a full disk: %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
-		}
-	}
-	for range 9 {
-		if a := p.validate(guessed, wrongFor(other)); a.code != prefixAPI+"INVALID_OTP" {
-			t.Errorf("a wrong code on a full disk: %d %s", a.status, a.body)
-		}
-	}
-	if a := p.validate(right, code); a.status != 204 {
-		t.Errorf("the right code on a full disk: %d %s", a.status, a.body)
-	}
+	p.servesFull(right, code, guessed, wrongFor(other))
 	p.expectOutput(0, "trouble: store: no space left: no new codes", "status")
 	if m := p.metrics(); !strings.Contains(m, "\notpgw_store_room 0\n") || !strings.Contains(m, "\notpgw_store_full_total 20\n") {
 		t.Error("the metrics do not say so")
