@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func TestPagesGoPastWhatWentOn(t *testing.T) {
 			t.Fatal("what is untold has no end")
 		}
 	}
-	if got := s.pages(client, otpstore.ListOptions{Limit: 7}); len(got) != 2 || got[0] != first.ID {
+	if got := s.pages(client, otpstore.ListOptions{Limit: 7}); len(got) != 2 || !slices.Contains(got, first.ID) {
 		t.Errorf("the list has %q", got)
 	}
 	s.close()
