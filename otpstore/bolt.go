@@ -444,7 +444,7 @@ func (b *Bolt) readBack(from Name, inclusive bool, n int) (records []Record, las
 		for ; k != nil && n > 0; n-- {
 			copy(last[:], k)
 			if r := read(k, patches.current(patched, k, v)); r != nil {
-				records = append(records, append(Record{}, r...))
+				records = append(records, slices.Clone(r))
 			}
 			k, v = c.Prev()
 		}

@@ -16,7 +16,7 @@ import (
 
 const (
 	swollen = 65 << 20 // octets of a file that a start compacts
-	slim    = 4 << 20  // none that was compacted here is as large
+	slim    = 2 << 20  // none that was compacted here is as large
 )
 
 // A compacting is how a file is made anew on a machine whose power may fail at any moment of it.

@@ -167,7 +167,7 @@ func (t *table) clear(old, next Record) error {
 
 // patched reports whether what is under key is patched.
 func (t *table) patched(key Name) bool {
-	_, is := t.index.patches.at[key]
+	_, is := t.index.patches.of(key[:])
 	return is
 }
 
